@@ -1,0 +1,232 @@
+"""Pieces that operation modules share: parallel edges, BatchNorm with PyTorch's statistics, initialisation.
+
+Maps are `(batch, height, width, channels)`. The result of `edges` parallel edges is *wide*: edge after edge along
+the last axis, `edges * channels` channels in all.
+"""
+
+import functools
+import math
+
+import keras
+import tensorflow as tf
+
+BN_MOMENTUM = 0.9  # Keras's convention; PyTorch calls the same thing 0.1
+BN_EPSILON = 1e-5
+
+
+def fan_in_uniform(fan_in):
+    """PyTorch's default initialisation of convolutions and linear layers: U(-b, b) with b = 1/sqrt(fan_in)."""
+    bound = 1.0 / math.sqrt(fan_in)
+    return keras.initializers.RandomUniform(-bound, bound)  # a new one per weight: one instance repeats its values
+
+
+def tile_edges(x, edges):
+    """Repeats a map once per edge: `(..., channels)` to `(..., edges * channels)`."""
+    return x if edges == 1 else tf.concat([x] * edges, axis=-1)
+
+
+def per_channel(weights, channels):
+    """Spreads one mixing weight per edge over the edge's channels: `(edges,)` to `(edges * channels,)`."""
+    return tf.reshape(tf.tile(weights[:, None], [1, channels]), [-1])
+
+
+def scale_edges(x, weights):
+    """Multiplies a wide map `(..., edges * channels)` by one weight per edge, `(edges,)`; None leaves it as it is."""
+    if weights is None:
+        return x
+    return x * tf.cast(per_channel(weights, x.shape[-1] // weights.shape[0]), x.dtype)
+
+
+def spread(x, weights, edges):
+    """Turns a result that is the same for every edge into the wide form, scaled edge by edge."""
+    return scale_edges(tile_edges(x, edges), weights)
+
+
+@functools.cache
+def _grouped_gradient_works():
+    """Whether a grouped convolution has a gradient here (on the CPU only with TensorFlow's oneDNN kernels)."""
+    with tf.init_scope():
+        x, kernel = tf.ones((1, 1, 1, 2)), tf.ones((1, 1, 1, 2))
+        try:
+            with tf.GradientTape() as tape:
+                tape.watch([x, kernel])
+                y = tf.nn.conv2d(x, kernel, 1, "VALID")
+            tape.gradient(y, [x, kernel])
+        except tf.errors.OpError:
+            return False
+    return True
+
+
+def grouped_pointwise(x, kernel, edges):
+    """1x1 convolution in which each edge sees its own channels only.
+
+    Args:
+        x: `(batch, height, width, edges * channels_in)`.
+        kernel: `(1, 1, channels_in, edges * channels)`.
+
+    Returns:
+        `(batch, height, width, edges * channels)`.
+    """
+    if edges == 1 or (x.dtype == tf.float32 and _grouped_gradient_works()):
+        return tf.nn.conv2d(x, kernel, 1, "VALID")
+    channels_in, channels = kernel.shape[2], kernel.shape[3] // edges
+    shape = tf.shape(x)
+    y = tf.einsum(
+        "nec,ced->ned",
+        tf.reshape(x, [-1, edges, channels_in]),
+        tf.reshape(kernel, [channels_in, edges, channels]),
+    )
+    return tf.reshape(y, tf.concat([shape[:3], [edges * channels]], 0))
+
+
+def depthwise(x, kernel, stride=1):
+    """Depthwise convolution with `kernel_size // 2` zeros on every side, also at stride 2 (`"SAME"` would differ)."""
+    size = kernel.shape[0]
+    if stride == 1:
+        return tf.nn.depthwise_conv2d(x, kernel, [1, 1, 1, 1], "SAME")
+    padding = [size // 2, size // 2]
+    return tf.nn.depthwise_conv2d(
+        tf.pad(x, [[0, 0], padding, padding, [0, 0]]), kernel, [1, stride, stride, 1], "VALID"
+    )
+
+
+@keras.saving.register_keras_serializable("tfdarts")
+class BatchNorm(keras.layers.Layer):
+    """BatchNorm over all but the last axis, with the statistics that PyTorch keeps.
+
+    Ioffe and Szegedy 2015, arXiv:1502.03167. Normalises with the biased batch variance; the moving variance
+    receives the unbiased one. Epsilon 1e-5. One fused kernel in float32; plain moments in float64, which that kernel
+    refuses and the exactness checks need.
+
+    Args:
+        affine: whether there are a trainable scale and offset.
+        momentum: share of the old value that a moving statistic keeps at one step.
+
+    Call arguments:
+        x: `(batch, height, width, channels)`.
+        scale: `(channels,)` or None; multiplies the normalised map. A mixing weight enters here, so that it costs no
+            operation of its own.
+
+    Returns:
+        A map shaped like `x`.
+    """
+
+    def __init__(self, affine=True, momentum=BN_MOMENTUM, **kwargs):
+        super().__init__(**kwargs)
+        self.affine = affine
+        self.momentum = momentum
+
+    def build(self, shape):
+        size = (shape[-1],)
+        if self.affine:
+            self.gamma = self.add_weight(name="gamma", shape=size, initializer="ones")
+            self.beta = self.add_weight(name="beta", shape=size, initializer="zeros")
+        self.moving_mean = self.add_weight(name="moving_mean", shape=size, initializer="zeros", trainable=False)
+        self.moving_variance = self.add_weight(name="moving_variance", shape=size, initializer="ones", trainable=False)
+
+    def call(self, x, scale=None, training=None):
+        gain, offset = self._gain_and_offset(scale, x)
+        mean = tf.convert_to_tensor(self.moving_mean)
+        variance = tf.convert_to_tensor(self.moving_variance)
+        if x.dtype == tf.float32:
+            y, new_mean, new_variance = tf.compat.v1.nn.fused_batch_norm(
+                x,
+                gain,
+                offset,
+                mean=mean,
+                variance=variance,
+                epsilon=BN_EPSILON,
+                is_training=bool(training),
+                exponential_avg_factor=1.0 - self.momentum,
+            )
+        else:
+            new_mean, new_variance = mean, variance
+            if training:
+                count = tf.cast(tf.size(x) / x.shape[-1], x.dtype)
+                mean, variance = tf.nn.moments(x, [0, 1, 2])
+                keep = self.momentum
+                new_mean = keep * new_mean + (1 - keep) * mean
+                new_variance = keep * new_variance + (1 - keep) * variance * count / tf.maximum(count - 1, 1)
+            y = (x - mean) * (tf.math.rsqrt(variance + BN_EPSILON) * gain) + offset
+        if training:
+            self.moving_mean.assign(new_mean)
+            self.moving_variance.assign(new_variance)
+        return y
+
+    def _gain_and_offset(self, scale, x):
+        gain, offset = tf.ones(x.shape[-1:], x.dtype), tf.zeros(x.shape[-1:], x.dtype)
+        if self.affine:
+            gain, offset = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
+        if scale is not None:
+            offset = offset * scale if self.affine else offset
+            gain = gain * scale if self.affine else scale
+        return gain, offset
+
+    def get_config(self):
+        return {**super().get_config(), "affine": self.affine, "momentum": self.momentum}
+
+
+class ReLUConvBN(keras.layers.Layer):
+    """ReLU, 1x1 convolution without bias, BatchNorm (DARTS, Liu et al. 2019, arXiv:1806.09055, section 3.1.1).
+
+    Call: `(batch, height, width, channels_in)` to `(batch, height, width, channels)`.
+    """
+
+    def __init__(self, channels, affine=True, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.bn = BatchNorm(affine, name="bn")
+
+    def build(self, shape):
+        self.conv = self.add_weight(
+            name="conv", shape=(1, 1, shape[-1], self.channels), initializer=fan_in_uniform(shape[-1])
+        )
+        self.bn.build((*shape[:-1], self.channels))
+
+    def call(self, x, training=None):
+        y = tf.nn.conv2d(tf.nn.relu(x), tf.convert_to_tensor(self.conv), 1, "VALID")
+        return self.bn(y, training=training)
+
+
+class FactorizedReduce(keras.layers.Layer):
+    """Halves the map: ReLU, two 1x1 convolutions of stride 2, the second shifted by one pixel, concat, BatchNorm.
+
+    DARTS, section 3.1.1. The channels are divided between the two convolutions; where height or width is odd, the
+    shifted one sees a row or column of zeros beyond the border, so that both halves have the same size.
+
+    Call: `x` of `(batch, height, width, channels_in)`, `weights` of `(edges,)` or None, to
+    `(batch, ceil(height / 2), ceil(width / 2), edges * channels)`.
+    """
+
+    def __init__(self, channels, edges=1, affine=True, **kwargs):
+        super().__init__(**kwargs)
+        self.halves = (channels // 2, channels - channels // 2)
+        self.channels, self.edges = channels, edges
+        self.bn = BatchNorm(affine, name="bn")
+
+    def build(self, shape):
+        first, second = (half * self.edges for half in self.halves)
+        channels_in = shape[-1]
+        self.conv_1 = self.add_weight(
+            name="conv_1", shape=(1, 1, channels_in, first), initializer=fan_in_uniform(channels_in)
+        )
+        self.conv_2 = self.add_weight(
+            name="conv_2", shape=(1, 1, channels_in, second), initializer=fan_in_uniform(channels_in)
+        )
+        self.bn.build((*shape[:-1], self.edges * self.channels))
+
+    def call(self, x, weights=None, training=None):
+        x = tf.nn.relu(x)
+        odd_height, odd_width = x.shape[1] % 2, x.shape[2] % 2
+        shifted = x[:, 1::2, 1::2]
+        if odd_height or odd_width:
+            shifted = tf.pad(shifted, [[0, 0], [0, odd_height], [0, odd_width], [0, 0]])
+        parts = [
+            tf.nn.conv2d(x[:, ::2, ::2], tf.convert_to_tensor(self.conv_1), 1, "VALID"),
+            tf.nn.conv2d(shifted, tf.convert_to_tensor(self.conv_2), 1, "VALID"),
+        ]
+        height, width = parts[0].shape[1:3]
+        parts = [tf.reshape(y, [-1, height, width, self.edges, half]) for y, half in zip(parts, self.halves)]
+        y = tf.reshape(tf.concat(parts, -1), [-1, height, width, self.edges * self.channels])
+        scale = None if weights is None else per_channel(weights, self.channels)
+        return self.bn(y, scale=scale, training=training)

@@ -1,0 +1,152 @@
+"""The wiring of a cell, the same for search and evaluation; what sits on the edges is handed in."""
+
+import keras
+import tensorflow as tf
+
+from ops.common import FactorizedReduce, ReLUConvBN
+from tfdarts.genotype import NONE
+
+
+class Cell(keras.layers.Layer):
+    """Two preprocessed inputs, nodes that add up their incoming edges, a concatenation (DARTS, section 2.1).
+
+    Args:
+        channels: int, channels of every node.
+        outgoing: tuple with one tuple of layers for every state that has outgoing edges, in the order of the states
+            (0 and 1 the inputs, 2 + i node i). Each layer has `targets`, the nodes that its edges lead to in
+            ascending order, and maps the state to their results, edge after edge.
+        concat: states whose concatenation is the output.
+        num_nodes: int.
+        reduction_before: whether the cell before this one halved its map, so that the first input must be halved.
+        affine: whether the preprocessing's BatchNorm has scale and offset.
+
+    Call arguments:
+        s0, s1: outputs of the two cells before, `(batch, height, width, channels_in)`.
+        weights: what the layers of each state take as their weights, one item per state; None for nothing.
+        masks: likewise for drop-path; None for nothing.
+
+    Returns:
+        `(batch, height', width', len(concat) * channels)`.
+    """
+
+    def __init__(self, channels, outgoing, concat, num_nodes, reduction_before, affine, **kwargs):
+        super().__init__(**kwargs)
+        preprocess = FactorizedReduce(channels, 1, affine) if reduction_before else ReLUConvBN(channels, affine)
+        self.preprocess0, self.preprocess1 = preprocess, ReLUConvBN(channels, affine)
+        self.outgoing = tuple(tuple(layers) for layers in outgoing)
+        self.concat, self.num_nodes, self.channels = tuple(concat), num_nodes, channels
+
+    def call(self, s0, s1, weights=None, masks=None, training=None):
+        states = [self.preprocess0(s0, training=training), self.preprocess1(s1, training=training)]
+        pending = {}  # targets: the wide maps whose edges lead to them
+        for source in range(2 + self.num_nodes):
+            if source >= 2:
+                states.append(self._complete(source - 2, pending))
+            for edges in self.outgoing[source] if source < len(self.outgoing) else ():
+                options = {} if weights is None else {"weights": weights[source]}
+                if masks is not None:
+                    options["masks"] = masks
+                results = edges(states[source], training=training, **options)
+                pending.setdefault(edges.targets, []).extend(results)
+        return tf.concat([states[i] for i in self.concat], axis=-1)
+
+    def _complete(self, node, pending):
+        """Adds up what leads to a node and splits it off the wide maps, whose first edges lead to it."""
+        parts = []
+        for targets in [targets for targets in pending if node in targets]:
+            count, wide = targets.count(node), tf.add_n(pending.pop(targets))
+            rest = targets[count:]
+            sizes = [self.channels] * count + ([self.channels * len(rest)] if rest else [])
+            pieces = tf.split(wide, sizes, axis=-1) if len(sizes) > 1 else [wide]
+            parts.extend(pieces[:count])
+            if rest:
+                pending.setdefault(rest, []).append(pieces[-1])
+        return tf.add_n(parts)
+
+
+class MixedEdges(keras.layers.Layer):
+    """All operations on all edges that leave one state, mixed (DARTS, equation 2); what the supernet hands to a cell.
+
+    Operations whose result does not depend on the edge (`narrow`) are computed once and mixed into all edges by one
+    small matrix product; what several operations do before their first weight (`prepare`) is done once.
+
+    Args:
+        space: `Space`.
+        channels, stride: of the operations.
+        targets: nodes that the edges lead to.
+
+    Call arguments:
+        x: `(batch, height, width, channels)`.
+        weights: one `(edges,)` tensor per searched operation.
+
+    Returns:
+        A list of wide maps, whose sum is the mixture.
+    """
+
+    def __init__(self, space, channels, stride, targets, **kwargs):
+        super().__init__(**kwargs)
+        self.targets, self.channels = tuple(targets), channels
+        self.names = tuple(op for op in space.searched if op != NONE)
+        self.columns = tuple(space.searched.index(op) for op in self.names)
+        self.operations = tuple(space.build(op, channels, stride, len(targets), False) for op in self.names)
+
+    def build(self, shape):
+        for operation in self.operations:
+            if hasattr(operation, "narrow") or hasattr(operation, "prepare"):  # not called, so not built on call
+                operation.build(shape)
+
+    def call(self, x, weights, training=None):
+        narrow, narrow_weights, wide, prepared = [], [], [], {}
+        for column, operation in zip(self.columns, self.operations):
+            if hasattr(operation, "narrow"):
+                narrow.append(operation.narrow(x, training=training))
+                narrow_weights.append(weights[column])
+            elif hasattr(operation, "prepare"):
+                key = operation.prepare_key
+                if key not in prepared:
+                    prepared[key] = operation.prepare(x)
+                wide.append(operation.apply(prepared[key], weights[column], training=training))
+            else:
+                wide.append(operation(x, weights=weights[column], training=training))
+        if narrow:
+            wide.append(self._mix(narrow, tf.stack(narrow_weights)))
+        return wide
+
+    def _mix(self, narrow, weights):
+        """`weights[k, e] * narrow[k]` summed over k, for every edge e, as one matrix product."""
+        channels, edges = self.channels, len(self.targets)
+        eye = tf.eye(channels, dtype=weights.dtype)
+        matrix = tf.reshape(weights[:, None, :, None] * eye[:, None, :], [-1, edges * channels])
+        x = tf.concat(narrow, -1)
+        y = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), matrix)
+        return tf.reshape(y, [-1, *x.shape[1:3], edges * channels])
+
+
+class FixedEdges(keras.layers.Layer):
+    """One operation of a genotype on all the edges that use it from one state; what the evaluation network hands in.
+
+    Args:
+        operation: layer for `len(targets)` edges.
+        targets: nodes that the edges lead to.
+        entries: position of each edge in the genotype's list.
+        drop: whether drop-path applies (not to the identity).
+
+    Call arguments:
+        x: `(batch, height, width, channels)`.
+        masks: drop-path factors of the whole cell, `(entries, batch)`, or None.
+
+    Returns:
+        A list of one wide map.
+    """
+
+    def __init__(self, operation, targets, entries, drop, **kwargs):
+        super().__init__(**kwargs)
+        self.operation, self.targets, self.entries, self.drop = operation, tuple(targets), tuple(entries), drop
+
+    def call(self, x, masks=None, training=None):
+        y = self.operation(x, training=training)
+        if masks is not None and self.drop:
+            factors = tf.stack([masks[k] for k in self.entries], axis=1)[:, :, None]  # (batch, edges, 1)
+            factors = tf.tile(factors, [1, 1, y.shape[-1] // len(self.entries)])
+            y = y * tf.reshape(factors, [-1, 1, 1, y.shape[-1]])
+        return [y]

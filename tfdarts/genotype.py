@@ -1,0 +1,186 @@
+"""What a genotype is: the cells that a search found, as checked data.
+
+Nothing here imports TensorFlow, and nothing is ever evaluated: JSON and the text form of DARTS's logs are parsed.
+"""
+
+import ast
+import dataclasses
+import json
+import pathlib
+import re
+
+VERSION = 1
+NONE = "none"  # the operation that connects nothing; a search may weigh it, a genotype never holds it
+GENOTYPES = pathlib.Path(__file__).resolve().parent.parent / "genotypes"
+ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
+FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
+
+
+class GenotypeError(ValueError):
+    """A genotype that is not one, with a sentence for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Genotype:
+    """A pair of convolutional cells (DARTS, arXiv:1806.09055, section 2.4).
+
+    Attributes:
+        normal, reduce: tuples of `(op, source)`, entries 2i and 2i + 1 being the two inputs of node i; a source is a
+            state: 0 and 1 the cell's inputs, 2 + i node i.
+        normal_concat, reduce_concat: the states whose concatenation is the cell's output.
+        ops: name of the operation module.
+        space: `"conv"`.
+
+    Raises:
+        GenotypeError: if an entry is malformed or refers to a state that does not exist yet.
+    """
+
+    normal: tuple
+    normal_concat: tuple
+    reduce: tuple
+    reduce_concat: tuple
+    ops: str = "regular"
+    space: str = "conv"
+
+    def __post_init__(self):
+        for name in ("normal", "reduce"):
+            edges = getattr(self, name)
+            _check(isinstance(edges, (list, tuple)) and len(edges) > 0, f"`{name}` must be a list of [op, source].")
+            _check(len(edges) % 2 == 0, f"`{name}` must hold two entries per node. Received: {len(edges)} entries.")
+            for k, edge in enumerate(edges):
+                ok = isinstance(edge, (list, tuple)) and len(edge) == 2
+                ok = ok and isinstance(edge[0], str) and type(edge[1]) is int
+                _check(ok, f"`{name}[{k}]` must be [op, source]. Received: {edge!r}.")
+                _check(edge[0] != NONE, f"`{name}[{k}]` is {NONE!r}, which connects nothing.")
+                states = 2 + k // 2
+                _check(
+                    0 <= edge[1] < states,
+                    f"`{name}[{k}]` comes from state {edge[1]}, but node {k // 2} can only use states 0 to {states - 1}.",
+                )
+            concat = getattr(self, name + "_concat")
+            ok = isinstance(concat, (list, tuple)) and len(concat) > 0 and all(type(i) is int for i in concat)
+            states = 2 + len(edges) // 2
+            ok = ok and all(0 <= i < states for i in concat)
+            _check(ok, f"`{name}_concat` must list states from 0 to {states - 1}. Received: {concat!r}.")
+            object.__setattr__(self, name, tuple((op, source) for op, source in edges))
+            object.__setattr__(self, name + "_concat", tuple(concat))
+        _check(self.space == "conv", f"`space` must be 'conv'. Received: {self.space!r}.")
+        _check(isinstance(self.ops, str), f"`ops` must name an operation module. Received: {self.ops!r}.")
+
+    def edges(self, reduction):
+        """The `(op, source)` entries of the reduction or the normal cell."""
+        return self.reduce if reduction else self.normal
+
+    def concat(self, reduction):
+        """The concatenated states of the reduction or the normal cell."""
+        return self.reduce_concat if reduction else self.normal_concat
+
+    def skip_connections(self):
+        """Number of `skip_connect` in both cells; a search that collapses chooses little else."""
+        return sum(op == "skip_connect" for op, _ in self.normal + self.reduce)
+
+    def to_dict(self):
+        return {"version": VERSION, "space": self.space, "ops": self.ops} | {
+            name: [list(x) if isinstance(x, tuple) else x for x in getattr(self, name)] for name in FIELDS
+        }
+
+    def to_json(self):
+        """One entry per line: easy to read, compare and edit."""
+        lines = []
+        for key, value in self.to_dict().items():
+            text = json.dumps(value)
+            if key in ("normal", "reduce"):
+                text = "[\n    " + ",\n    ".join(json.dumps(edge) for edge in value) + "\n  ]"
+            lines.append(f'  "{key}": {text}')
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _check(condition, message):
+    if not condition:
+        raise GenotypeError(message)
+
+
+def from_dict(data):
+    """Builds a `Genotype` from parsed JSON. Raises GenotypeError if it is not one."""
+    _check(isinstance(data, dict), "A genotype file must hold one JSON object.")
+    version = data.get("version", VERSION)
+    _check(version == VERSION, f"This program reads genotypes of version {VERSION}. Received: {version!r}.")
+    missing = [name for name in FIELDS if name not in data]
+    _check(not missing, f"The genotype lacks {', '.join(missing)}.")
+    known = {"version", "space", "ops", *FIELDS}
+    unknown = sorted(set(data) - known)
+    _check(not unknown, f"The genotype has unknown fields: {', '.join(unknown)}.")
+    return Genotype(**{name: value for name, value in data.items() if name != "version"})
+
+
+def from_text(text):
+    """Parses `Genotype(normal=[...], normal_concat=range(2, 6), ...)` as DARTS, P-DARTS and PC-DARTS print it.
+
+    The last such expression in the text counts, so that a whole log can be given.
+    """
+    calls = [match.start() for match in re.finditer(r"Genotype\(", text)]
+    _check(calls, "Found neither JSON nor `Genotype(...)`.")
+    start = calls[-1]
+    end = _closing_parenthesis(text, start)
+    try:
+        call = ast.parse(text[start:end], mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise GenotypeError("`Genotype(...)` is not well formed.") from None
+    _check(isinstance(call, ast.Call) and not call.args, "`Genotype(...)` must name its fields.")
+    return from_dict({keyword.arg: _value(keyword.value) for keyword in call.keywords})
+
+
+def _closing_parenthesis(text, start):
+    depth = 0
+    for i in range(start, min(len(text), start + 100_000)):
+        depth += {"(": 1, ")": -1}.get(text[i], 0)
+        if depth == 0 and text[i] == ")":
+            return i + 1
+    raise GenotypeError("`Genotype(...)` is not closed.")
+
+
+def _value(node):
+    """A literal, `range(a, b)` or `list(range(a, b))`; nothing else is understood."""
+    name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
+    if name == "list" and len(node.args) == 1:
+        return _value(node.args[0])
+    try:
+        if name == "range" and 1 <= len(node.args) <= 2:
+            bounds = [ast.literal_eval(arg) for arg in node.args]
+            if all(type(b) is int and 0 <= b <= 1000 for b in bounds):
+                return list(range(*bounds))
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        raise GenotypeError("`Genotype(...)` may hold literals and `range(a, b)` only.") from None
+
+
+def names(space="conv"):
+    """Names of the genotypes that ship with the program."""
+    return sorted(path.stem for path in (GENOTYPES / space).glob("*.json"))
+
+
+def load(source):
+    """Reads a genotype: a shipped name, a JSON file, or a text file that holds `Genotype(...)`.
+
+    Raises:
+        GenotypeError: with a sentence that says what is wrong.
+    """
+    path = pathlib.Path(source)
+    shipped = GENOTYPES / "conv" / f"{ALIASES.get(str(source), source)}.json"
+    if shipped.parent == GENOTYPES / "conv" and shipped.is_file():
+        path = shipped
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise GenotypeError(
+            f"Cannot read a genotype from {str(source)!r} ({error.__class__.__name__}); "
+            f"give a file or one of {', '.join(names())}."
+        ) from None
+    try:
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError):
+            return from_text(text)
+        return from_dict(data)
+    except GenotypeError as error:
+        raise GenotypeError(f"{source}: {error}") from None

@@ -1,0 +1,65 @@
+"""The papers' optimizers as pure functions, in PyTorch's form.
+
+Keras's own decouple weight decay from the gradient, keep the learning rate inside the velocity and put Adam's epsilon
+inside the bias correction: other numbers after two steps. All tensors may have any shape; the networks' weights come
+as one flat vector (`flatten`), so that an update is a handful of kernels whatever the number of variables.
+"""
+
+import math
+
+import tensorflow as tf
+
+
+def flatten(tensors):
+    """Concatenates tensors or variables of any shapes into one vector."""
+    return tf.concat([tf.reshape(tf.convert_to_tensor(t), [-1]) for t in tensors], 0)
+
+
+def unflatten(vector, like):
+    """Cuts a vector into tensors with the shapes of `like`."""
+    parts = tf.split(vector, [math.prod(t.shape) for t in like])
+    return [tf.reshape(part, t.shape) for part, t in zip(parts, like)]
+
+
+def clip(gradient, max_norm):
+    """Scales a vector to norm `max_norm` if it is longer (PyTorch's rule, with its 1e-6).
+
+    Returns:
+        The vector and the norm it had.
+    """
+    norm = tf.norm(gradient)
+    return gradient * tf.minimum(max_norm / (norm + 1e-6), 1.0), norm
+
+
+def sgd(w, gradient, buffer, learning_rate, momentum, weight_decay):
+    """`buffer' = momentum * buffer + gradient + weight_decay * w`; `w' = w - learning_rate * buffer'`.
+
+    Returns:
+        `w'` and `buffer'`.
+    """
+    buffer = momentum * buffer + gradient + weight_decay * w
+    return w - learning_rate * buffer, buffer
+
+
+def adam(w, gradient, first, second, step, learning_rate, betas, weight_decay, epsilon=1e-8):
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980), the decay added to the gradient, epsilon outside the correction.
+
+    Args:
+        first, second: moments of the gradient, shaped like `w`.
+        step: number of this step, from 1.
+
+    Returns:
+        The new `w`, `first` and `second`.
+    """
+    gradient = gradient + weight_decay * w
+    first = betas[0] * first + (1 - betas[0]) * gradient
+    second = betas[1] * second + (1 - betas[1]) * gradient * gradient
+    step = tf.cast(step, w.dtype)
+    first_hat = first / (1 - tf.pow(tf.cast(betas[0], w.dtype), step))
+    second_hat = second / (1 - tf.pow(tf.cast(betas[1], w.dtype), step))
+    return w - learning_rate * first_hat / (tf.sqrt(second_hat) + epsilon), first, second
+
+
+def cosine(start, end, epochs):
+    """Learning rate of an epoch, counted from 0: half a cosine from `start` to `end` (PyTorch's CosineAnnealingLR)."""
+    return lambda epoch: end + 0.5 * (start - end) * (1 + math.cos(math.pi * epoch / epochs))

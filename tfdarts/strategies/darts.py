@@ -1,0 +1,192 @@
+"""DARTS: architecture parameters by gradient descent (Liu et al. 2019, arXiv:1806.09055, algorithm 1)."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdarts import optimizers
+from tfdarts.genotype import NONE, Genotype
+from tfdarts.strategies import hypergradient
+
+ORDERS = ("weights", "first", "second")
+
+
+def derive(alphas, operations, nodes):
+    """The discrete cell that architecture parameters stand for (section 2.4).
+
+    Softmax over all operations first, `none` included; each node keeps the two incoming edges whose best other
+    operation is most probable, the more probable first (ties: the lower source), and of each edge that operation.
+
+    Args:
+        alphas: `(edges, operations)`, rows ordered by node, then by source.
+        operations: names of the columns.
+        nodes: int.
+
+    Returns:
+        A tuple of `(op, source)`.
+    """
+    alphas = np.asarray(alphas, np.float32)
+    exponentials = np.exp(alphas - alphas.max(-1, keepdims=True))
+    probabilities = exponentials / exponentials.sum(-1, keepdims=True)
+    if NONE in operations:
+        probabilities[:, operations.index(NONE)] = -1.0
+    cell = []
+    for node in range(nodes):
+        first = node * (node + 3) // 2
+        rows = probabilities[first : first + node + 2]
+        strongest = np.argsort(-rows.max(-1), kind="stable")[:2]
+        cell.extend((operations[rows[source].argmax()], int(source)) for source in strongest)
+    return tuple(cell)
+
+
+class Darts(keras.Model):
+    """Searches a supernet: at each step one step of the architecture, then one of the weights.
+
+    Trained by `fit` on a data set of `((images, labels), (images, labels))`, a training and a validation batch.
+
+    Args:
+        supernet: built `Supernet`.
+        order: `"second"`, `"first"`, or `"weights"` to leave the architecture alone.
+        arch_learning_rate, arch_betas, arch_weight_decay: of the architecture's Adam.
+        learning_rate: of the first step of the weights; a callback sets `self.learning_rate` later on.
+        momentum, weight_decay, grad_clip: of the weights' SGD.
+        seed: of the architecture parameters' start, 1e-3 * N(0, 1).
+    """
+
+    def __init__(
+        self,
+        supernet,
+        order="second",
+        arch_learning_rate=3e-4,
+        arch_betas=(0.5, 0.999),
+        arch_weight_decay=1e-3,
+        learning_rate=0.025,
+        momentum=0.9,
+        weight_decay=3e-4,
+        grad_clip=5.0,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if order not in ORDERS:
+            raise ValueError(f"`order` must be one of {', '.join(ORDERS)}. Received: {order!r}.")
+        self.supernet, self.order = supernet, order
+        self.arch_hyper = (arch_learning_rate, arch_betas, arch_weight_decay)
+        self.momentum, self.weight_decay, self.grad_clip = momentum, weight_decay, grad_clip
+        shape = (2, *supernet.mixing_shape)  # normal cells, reduction cells
+        start = keras.initializers.RandomNormal(0.0, 1e-3, seed=seed)
+        self.alphas = self.add_weight(name="alphas", shape=shape, initializer=start)
+        self.first = self.add_weight(name="adam_first", shape=shape, initializer="zeros", trainable=False)
+        self.second = self.add_weight(name="adam_second", shape=shape, initializer="zeros", trainable=False)
+        size = (sum(int(np.prod(v.shape)) for v in supernet.trainable_variables),)
+        self.buffer = self.add_weight(name="momentum", shape=size, initializer="zeros", trainable=False)
+        self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
+        self.learning_rate = self.add_weight(
+            name="learning_rate",
+            shape=(),
+            initializer=keras.initializers.Constant(learning_rate),
+            trainable=False,
+        )
+        self.loss_metric = keras.metrics.Mean(name="loss")
+        self.accuracy_metric = keras.metrics.Mean(name="accuracy")
+        self.valid_loss_metric = keras.metrics.Mean(name="arch_loss")
+        self.built = True
+        # Not inlined: a function that is called three times is instantiated once, not copied into the step.
+        options = {"autograph": False, "experimental_attributes": {"_noinline": True}}
+        self._both = tf.function(self._both_gradients, **options)
+        self._architecture = tf.function(self._architecture_gradient, **options)
+
+    def _loss(self, weights, alphas, batch):
+        images, labels = batch
+        mixing = tf.unstack(tf.nn.softmax(alphas))
+        logits, state = self.supernet.stateless_call(
+            optimizers.unflatten(weights, self.supernet.trainable_variables),
+            [v.value for v in self.supernet.non_trainable_variables],
+            images,
+            mixing,
+            training=True,
+        )
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        return loss, logits, state
+
+    def _both_gradients(self, weights, alphas, batch):
+        with tf.GradientTape() as tape:
+            tape.watch([weights, alphas])
+            loss, logits, state = self._loss(weights, alphas, batch)
+        gradients = tape.gradient(loss, [weights, alphas])
+        return *gradients, (loss, logits, state)
+
+    def _architecture_gradient(self, weights, alphas, batch):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(alphas)
+            loss, _, _ = self._loss(weights, alphas, batch)
+        return tape.gradient(loss, alphas), loss
+
+    def hypergradient(self, weights, train, valid):
+        """Gradient for the architecture parameters, and the loss on the validation batch that it came from."""
+        alphas = self.alphas.value
+        if self.order == "first":
+            return self._architecture(weights, alphas, valid)
+        result = hypergradient.second_order(
+            self._both,
+            lambda *arguments: self._architecture(*arguments)[0],
+            weights,
+            alphas,
+            self.buffer.value,
+            train,
+            valid,
+            self.learning_rate.value,
+            self.momentum,
+            self.weight_decay,
+        )
+        return result.value, result.valid[0]
+
+    def train_step(self, data):
+        train, valid = data
+        self.step.assign_add(1)
+        variables = self.supernet.trainable_variables
+        weights = optimizers.flatten(variables)
+        if self.order != "weights":
+            gradient, valid_loss = self.hypergradient(weights, train, valid)
+            self.valid_loss_metric.update_state(valid_loss)
+            learning_rate, betas, decay = self.arch_hyper
+            alphas, first, second = optimizers.adam(
+                self.alphas.value, gradient, self.first.value, self.second.value, self.step.value,
+                learning_rate, betas, decay,
+            )  # fmt: skip
+            for variable, value in ((self.alphas, alphas), (self.first, first), (self.second, second)):
+                variable.assign(value)
+        gradient, _, (loss, logits, state) = self._both(weights, self.alphas.value, train)
+        gradient, _ = optimizers.clip(gradient, self.grad_clip)
+        weights, buffer = optimizers.sgd(
+            weights, gradient, self.buffer.value, self.learning_rate.value, self.momentum, self.weight_decay
+        )
+        self.buffer.assign(buffer)
+        for variable, value in zip(variables, optimizers.unflatten(weights, variables)):
+            variable.assign(value)
+        for variable, value in zip(self.supernet.non_trainable_variables, state):
+            variable.assign(value)
+        return self._update_metrics(loss, logits, train[1])
+
+    def test_step(self, data):
+        images, labels = data
+        logits = self.supernet(images, tf.unstack(tf.nn.softmax(self.alphas.value)), training=False)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        return self._update_metrics(loss, logits, labels)
+
+    def _update_metrics(self, loss, logits, labels):
+        hits = tf.equal(tf.argmax(logits, -1, output_type=labels.dtype), labels)
+        self.loss_metric.update_state(loss, sample_weight=tf.size(labels))
+        self.accuracy_metric.update_state(tf.cast(hits, loss.dtype))
+        return {metric.name: metric.result() for metric in self.metrics if metric.variables}
+
+    def mixing_weights(self):
+        """Softmax of the architecture parameters, an array `(2, edges, operations)`: normal, reduction."""
+        return tf.nn.softmax(self.alphas.value).numpy()
+
+    def genotype(self):
+        """The genotype that the architecture parameters stand for now."""
+        space, nodes = self.supernet.space, self.supernet.nodes
+        normal, reduce = (derive(table, space.searched, nodes) for table in self.alphas.numpy())
+        concat = tuple(range(2 + nodes - self.supernet.multiplier, 2 + nodes))
+        return Genotype(normal, concat, reduce, concat, ops=space.name)
