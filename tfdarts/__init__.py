@@ -1,0 +1,8 @@
+"""Neural architecture search in TensorFlow and Keras. See README.md.
+
+Importing it registers the network's class, so that `keras.saving.load_model` opens a saved `model.keras`.
+"""
+
+from tfdarts.evalnet import EvaluationNetwork
+
+__all__ = ["EvaluationNetwork"]

@@ -33,7 +33,9 @@ class Cell(keras.layers.Layer):
         super().__init__(**kwargs)
         preprocess = FactorizedReduce(channels, 1, affine) if reduction_before else ReLUConvBN(channels, affine)
         self.preprocess0, self.preprocess1 = preprocess, ReLUConvBN(channels, affine)
-        self.outgoing = tuple(tuple(layers) for layers in outgoing)
+        # One flat tuple: Keras saves layers in a tuple, but passes over tuples within tuples without a word.
+        self.edges = tuple(layer for layers in outgoing for layer in layers)
+        self.sources = tuple(source for source, layers in enumerate(outgoing) for _ in layers)
         self.concat, self.num_nodes, self.channels = tuple(concat), num_nodes, channels
 
     def call(self, s0, s1, weights=None, masks=None, training=None):
@@ -42,7 +44,7 @@ class Cell(keras.layers.Layer):
         for source in range(2 + self.num_nodes):
             if source >= 2:
                 states.append(self._complete(source - 2, pending))
-            for edges in self.outgoing[source] if source < len(self.outgoing) else ():
+            for edges in (layer for layer, start in zip(self.edges, self.sources) if start == source):
                 options = {} if weights is None else {"weights": weights[source]}
                 if masks is not None:
                     options["masks"] = masks

@@ -1,0 +1,23 @@
+# `make search` and `make test` need nothing but Python 3.10 to 3.13 and a network for the first installation.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: search test lint
+
+search: .venv/installed
+	$(BIN)/python search_cell.py --recipe digits
+
+test: .venv/installed-dev lint
+	$(BIN)/python -m pytest -q
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
+	touch $@

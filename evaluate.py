@@ -1,0 +1,48 @@
+"""Tests a saved network: `python3 evaluate.py --model_path logs/eval_arch/<time>/model.keras`."""
+
+import json
+import pathlib
+
+import keras
+from absl import flags
+
+from tfdarts import EvaluationNetwork, cli, run
+from tfdarts.data import images
+from tfdarts.training import Training
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model_path", None, "a model.keras that train.py saved")
+flags.DEFINE_string("dataset", None, "data set; default: the one it was trained on")
+flags.DEFINE_string("data_dir", None, "folder of data prepared by TensorFlow Datasets; default: its own")
+flags.DEFINE_integer("batch_size", 96, "images per step")
+
+
+def main(_):
+    if FLAGS.model_path is None:
+        raise cli.UserError("give --model_path logs/eval_arch/<time>/model.keras")
+    path = pathlib.Path(FLAGS.model_path)
+    if not path.is_file():
+        raise cli.UserError(f"there is no file {path}")
+    config = path.parent / "config.json"
+    if FLAGS.dataset is None and not config.is_file():
+        raise cli.UserError(f"{config} is missing; say on what to test by --dataset")
+    run.configure_tensorflow()
+    _, test = images.load(FLAGS.dataset or json.loads(config.read_text())["dataset"], FLAGS.data_dir)
+    try:
+        network = keras.saving.load_model(path)
+    except Exception as error:  # whatever a damaged or foreign file makes Keras raise
+        raise cli.UserError(f"cannot load {path}: {str(error).splitlines()[0]}") from error
+    if not isinstance(network, EvaluationNetwork):
+        raise cli.UserError(f"{path} holds no network of this program")
+    if network.options["classes"] != test.classes:
+        raise cli.UserError(f"{path} knows {network.options['classes']} classes, the data set has {test.classes}")
+    training = Training(network)
+    training.compile(jit_compile=False)
+    result = training.evaluate(images.test_batches(test, FLAGS.batch_size), return_dict=True, verbose=0)
+    names = {"test_error_percent": 1 - result["accuracy"], "test_accuracy_percent": result["accuracy"]}
+    names["top5_accuracy_percent"] = result["top5"]
+    print(json.dumps({name: 100 * value for name, value in names.items()}))
+
+
+if __name__ == "__main__":
+    cli.run(main)

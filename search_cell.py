@@ -1,0 +1,119 @@
+"""Searches a cell by DARTS: `python3 search_cell.py --unrolled`, or `--recipe digits` for a first try.
+
+Writes `logs/search_arch/<time>/`: the genotype of every epoch, metrics, TensorBoard events, a checkpoint.
+"""
+
+import json
+
+import keras
+import tensorflow as tf
+from absl import flags
+
+from tfdarts import cli, cost, optimizers, run, space, visualize
+from tfdarts.data import images
+from tfdarts.strategies.darts import Darts
+from tfdarts.supernet import Supernet
+
+FLAGS = flags.FLAGS
+cli.define("search")
+flags.DEFINE_string("data_dir", None, "folder of data prepared by TensorFlow Datasets; default: its own")
+flags.DEFINE_string("logdir", "logs", "folder of all runs")
+flags.DEFINE_integer("seed", 0, "gives weights, data order and augmentation")
+flags.DEFINE_bool("jit_compile", False, "compile the step by XLA; worth trying on a GPU, slow on a CPU")
+flags.DEFINE_bool("dry_run", False, "print what the network costs as JSON, without data, and stop")
+
+
+def build(options, shape, classes):
+    """The supernet and the search, built for images of `shape`."""
+    supernet = Supernet(
+        space.load(options.ops),
+        classes,
+        options.init_channels,
+        options.layers,
+        options.nodes,
+        options.multiplier,
+        options.stem_multiplier,
+    )
+    supernet.build((None, *shape))
+    search = Darts(
+        supernet,
+        order="second" if options.unrolled else "first",
+        arch_learning_rate=options.arch_learning_rate,
+        arch_weight_decay=options.arch_weight_decay,
+        learning_rate=options.learning_rate,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+        grad_clip=options.grad_clip,
+        seed=options.seed,
+    )
+    search.compile(jit_compile=options.jit_compile)
+    return supernet, search
+
+
+def dry_run(options):
+    """Prints one JSON object: what the supernet costs."""
+    shape, classes = images.info(options.dataset)
+    supernet, _ = build(options, shape, classes)
+    mixing = [tf.ones(supernet.mixing_shape)] * 2
+    parameters = cost.count_parameters([supernet])
+    report = {
+        "parameters": parameters,
+        "parameters_auxiliary": 0,
+        "multiply_adds": cost.multiply_adds(lambda x: supernet(x, mixing, training=False), shape),
+        "input_shape": shape,
+        "classes": classes,
+        "peak_memory_estimate_bytes": cost.peak_memory(
+            lambda x: supernet(x, mixing, training=True), options.batch_size, shape, parameters, 2.2, 130e3
+        ),
+    }
+    print(json.dumps(report))
+
+
+def main(_):
+    options = cli.options("search")
+    options.seed, options.data_dir, options.jit_compile = FLAGS.seed, FLAGS.data_dir, FLAGS.jit_compile
+    keras.utils.set_random_seed(options.seed)
+    run.configure_tensorflow()
+    if FLAGS.dry_run:
+        return dry_run(options)
+
+    train, _ = images.load(options.dataset, options.data_dir)
+    train, valid = images.split(train, options.train_portion, options.seed)
+    if not len(train) or not len(valid):
+        raise cli.UserError(f"--train_portion {options.train_portion} leaves one half of the search without images.")
+    supernet, search = build(options, train.shape, train.classes)
+
+    length = options.cutout_length if options.cutout else 0
+    train_batches, steps = images.train_batches(train, options.batch_size, options.seed, length)
+    valid_batches, _ = images.train_batches(valid, options.batch_size, options.seed + 1, length)
+    log = run.Run(FLAGS.logdir, "search_arch", options)
+    print(f"searching {'second' if options.unrolled else 'first'} order on {options.dataset}, run in {log.folder}")
+    search.fit(
+        tf.data.Dataset.zip(train_batches, valid_batches),
+        steps_per_epoch=steps,
+        epochs=options.epochs,
+        validation_data=images.test_batches(valid, options.batch_size),
+        verbose=run.verbosity(),
+        callbacks=[
+            run.Schedule(optimizers.cosine(options.learning_rate, options.learning_rate_min, options.epochs)),
+            run.Genotypes(log),
+            run.Record(log, options.epochs),
+        ],
+    )
+    finish(log, search.genotype(), options)
+
+
+def finish(log, genotype, options):
+    """Writes and draws the genotype, and says how to train it."""
+    path = log.write("genotype.json", genotype.to_json())
+    drawings = visualize.draw(genotype, log.folder / "genotype", "svg")
+    print(genotype.to_json())
+    print(visualize.ascii_drawing(genotype))
+    print("drawings: " + ", ".join(str(drawing) for drawing in drawings))
+    recipe = "" if options.recipe == "darts_cifar10" else f" --recipe {options.recipe}"
+    data = f" --data_dir {options.data_dir}" if options.data_dir else ""
+    print(f"train it: python3 train.py{recipe}{data} --genotype_file {path}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,133 @@
+"""The papers' hyperparameters, by name, and what each option means.
+
+A recipe states command, expected result and source. `resolve` lays the flags that a user gave over it.
+"""
+
+import types
+
+# DARTS, Liu et al. 2019, arXiv:1806.09055, sections 3.1.1 and 3.2: `python3 search_cell.py --unrolled`, then
+# `python3 train.py --genotype_file ...`; the paper reports 2.76 +- 0.09 % test error on CIFAR-10 for DARTS_V2.
+_DARTS_SEARCH = {
+    "dataset": "cifar10",
+    "init_channels": 16,
+    "layers": 8,
+    "nodes": 4,
+    "multiplier": 4,
+    "stem_multiplier": 3,
+    "batch_size": 64,
+    "epochs": 50,
+    "train_portion": 0.5,
+    "learning_rate": 0.025,
+    "learning_rate_min": 0.001,
+    "momentum": 0.9,
+    "weight_decay": 3e-4,
+    "grad_clip": 5.0,
+    "unrolled": False,
+    "arch_learning_rate": 3e-4,
+    "arch_weight_decay": 1e-3,
+    "cutout": False,
+    "cutout_length": 16,
+    "ops": "regular",
+}
+_DARTS_TRAIN = {
+    "dataset": "cifar10",
+    "network": "cifar",
+    "init_channels": 36,
+    "layers": 20,
+    "stem_multiplier": 3,
+    "batch_size": 96,
+    "epochs": 600,
+    "learning_rate": 0.025,
+    "learning_rate_min": 0.0,
+    "momentum": 0.9,
+    "weight_decay": 3e-4,
+    "grad_clip": 5.0,
+    "auxiliary": True,
+    "auxiliary_weight": 0.4,
+    "cutout": True,
+    "cutout_length": 16,
+    "drop_path_prob": 0.2,
+    "label_smooth": 0.0,
+}
+# The embedded digits, for a first try on a laptop: minutes on two cores, 95 % and more after training.
+RECIPES = {
+    "darts_cifar10": {"search": _DARTS_SEARCH, "train": _DARTS_TRAIN},
+    "digits": {
+        "search": _DARTS_SEARCH
+        | {"dataset": "digits", "init_channels": 4, "layers": 3, "epochs": 15, "batch_size": 32, "unrolled": True}
+        | {"arch_learning_rate": 3e-3},
+        "train": _DARTS_TRAIN
+        | {"dataset": "digits", "init_channels": 8, "layers": 5, "epochs": 30, "batch_size": 32, "cutout_length": 2}
+        | {"drop_path_prob": 0.1},
+    },
+}
+DEFAULT = "darts_cifar10"
+
+HELP = {
+    "dataset": "data set",
+    "network": "form of the network: cifar or imagenet (stems and auxiliary head)",
+    "init_channels": "channels of the first cells (paper: 16 in search, 36 in training)",
+    "layers": "number of cells (paper: 8 in search, 20 in training)",
+    "nodes": "nodes per cell (paper: 4)",
+    "multiplier": "how many of a cell's last nodes are concatenated (paper: 4)",
+    "stem_multiplier": "the stem's channels are this many times --init_channels (paper: 3)",
+    "batch_size": "images per step (paper: 64 in search, 96 in training)",
+    "epochs": "passes over the training images (paper: 50 in search, 600 in training)",
+    "train_portion": "share of the training images for the weights; the rest is for the architecture (paper: 0.5)",
+    "learning_rate": "of the weights' SGD in the first epoch (paper: 0.025)",
+    "learning_rate_min": "end of the cosine (paper: 0.001 in search, 0 in training)",
+    "momentum": "of the weights' SGD (paper: 0.9)",
+    "weight_decay": "of the weights, added to the gradient (paper: 3e-4)",
+    "grad_clip": "largest norm of the weights' gradient (paper: 5)",
+    "unrolled": "second-order search: look one step of the weights ahead",
+    "arch_learning_rate": "of the architecture's Adam (paper: 3e-4)",
+    "arch_weight_decay": "of the architecture parameters, added to the gradient (paper: 1e-3)",
+    "cutout": "black out a random square of each training image",
+    "cutout_length": "side of that square in pixels (paper: 16)",
+    "ops": "operation module: a module of ops/, a dotted path or a .py file",
+    "auxiliary": "train with an auxiliary head",
+    "auxiliary_weight": "weight of the auxiliary head's loss (paper: 0.4)",
+    "drop_path_prob": "probability of dropping an edge in the last epoch, rising linearly from 0 (paper: 0.2)",
+    "label_smooth": "share of the target spread over all classes (paper: 0 on CIFAR, 0.1 on ImageNet)",
+}
+_FRACTIONS = ("train_portion", "momentum", "drop_path_prob", "label_smooth")
+_MAY_BE_ZERO = ("learning_rate_min", "momentum", "weight_decay", "arch_weight_decay", "drop_path_prob", "label_smooth")
+_MAY_BE_ZERO += ("auxiliary_weight",)
+
+
+class OptionError(ValueError):
+    """An option that cannot be, with a sentence for the user."""
+
+
+def resolve(recipe, stage, given):
+    """The options of a run.
+
+    Args:
+        recipe: a name in `RECIPES`.
+        stage: `"search"` or `"train"`.
+        given: options that the user gave, as a dictionary.
+
+    Returns:
+        A namespace with every option of the stage, and `recipe`.
+
+    Raises:
+        OptionError: for an unknown recipe or an impossible value.
+    """
+    if recipe not in RECIPES:
+        raise OptionError(f"Unknown recipe {recipe!r}; there are {', '.join(RECIPES)}.")
+    options = RECIPES[recipe][stage] | given
+    for name, value in options.items():
+        if isinstance(value, (bool, str)):
+            continue
+        low = 0 if name in _MAY_BE_ZERO else None
+        if not (value >= 0 if low == 0 else value > 0) or value == float("inf"):
+            raise OptionError(f"--{name} must be {'at least 0' if low == 0 else 'above 0'}. Received: {value}.")
+        if name in _FRACTIONS and value >= 1:
+            raise OptionError(f"--{name} must be below 1. Received: {value}.")
+    if stage == "search" and options["multiplier"] > options["nodes"]:
+        raise OptionError(f"--multiplier must be at most --nodes ({options['nodes']}). Received: {options['multiplier']}.")
+    if options.get("network") not in (None, "cifar", "imagenet"):
+        raise OptionError(f"--network must be cifar or imagenet. Received: {options['network']!r}.")
+    if options["init_channels"] % 2:
+        raise OptionError(f"--init_channels must be even. Received: {options['init_channels']}.")
+    return types.SimpleNamespace(recipe=recipe, **options)

@@ -1,0 +1,118 @@
+"""Training of the evaluation network (DARTS, arXiv:1806.09055, section 3.2)."""
+
+import keras
+import tensorflow as tf
+
+from tfdarts import optimizers
+
+
+def drop_path_factors(shape, batch, probability, seed):
+    """Factors for drop-path (FractalNet, Larsson et al. 2017, arXiv:1605.07648): 0 or 1 / (1 - probability).
+
+    Args:
+        shape: cells and entries.
+        batch: images.
+        probability: of an edge being dropped for an image.
+        seed: two integers.
+
+    Returns:
+        `(cells, entries, batch)`.
+    """
+    keep = 1.0 - probability
+    return tf.floor(keep + tf.random.stateless_uniform((*shape, batch), seed)) / keep
+
+
+class Training(keras.Model):
+    """Trains an `EvaluationNetwork` by `fit` on `(images, labels)`, and tests it by `evaluate`.
+
+    Args:
+        network: built `EvaluationNetwork`.
+        learning_rate: of the first step; a callback sets `self.learning_rate` later on.
+        momentum, weight_decay, grad_clip: of SGD.
+        auxiliary_weight: weight of the auxiliary classifier's loss.
+        label_smooth: share of the target that is spread over all classes, in training.
+        drop_path_prob: probability that an edge is dropped in the last epoch; it rises linearly from 0.
+        epochs: int, over which it rises.
+        seed: int.
+    """
+
+    def __init__(
+        self,
+        network,
+        learning_rate=0.025,
+        momentum=0.9,
+        weight_decay=3e-4,
+        grad_clip=5.0,
+        auxiliary_weight=0.4,
+        label_smooth=0.0,
+        drop_path_prob=0.2,
+        epochs=600,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.network = network
+        self.momentum, self.weight_decay, self.grad_clip = momentum, weight_decay, grad_clip
+        self.auxiliary_weight, self.label_smooth = auxiliary_weight, label_smooth
+        self.drop_path_prob, self.epochs, self.seed = drop_path_prob, epochs, seed
+        size = (sum(tf.size(v).numpy() for v in network.trainable_variables),)
+        self.buffer = self.add_weight(name="momentum", shape=size, initializer="zeros", trainable=False)
+        self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
+        self.epoch = self.add_weight(name="epoch", shape=(), initializer="zeros", trainable=False)
+        self.learning_rate = self.add_weight(
+            name="learning_rate",
+            shape=(),
+            initializer=keras.initializers.Constant(learning_rate),
+            trainable=False,
+        )
+        self.loss_metric = keras.metrics.Mean(name="loss")
+        self.accuracy_metric = keras.metrics.Mean(name="accuracy")
+        self.top5_metric = keras.metrics.Mean(name="top5")
+        self.built = True
+
+    def _cross_entropy(self, labels, logits):
+        target = tf.one_hot(labels, logits.shape[-1])
+        target = (1 - self.label_smooth) * target + self.label_smooth / logits.shape[-1]
+        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
+
+    def train_step(self, data):
+        images, labels = data
+        self.step.assign_add(1)
+        factors = None
+        if self.drop_path_prob:
+            probability = self.drop_path_prob * self.epoch.value / self.epochs
+            draw = tf.stack([tf.constant(self.seed, tf.int64), self.step.value])
+            factors = drop_path_factors(self.network.drop_path_shape, tf.shape(images)[0], probability, draw)
+        variables = self.network.trainable_variables
+        with tf.GradientTape() as tape:
+            results = self.network(images, drop_path=factors, training=True)
+            logits, *auxiliary = results if isinstance(results, (tuple, list)) else (results,)
+            loss = self._cross_entropy(labels, logits)
+            total = loss + self.auxiliary_weight * sum(self._cross_entropy(labels, y) for y in auxiliary)
+        gradients = tape.gradient(total, [v.value for v in variables], unconnected_gradients="zero")
+        gradient, _ = optimizers.clip(optimizers.flatten(gradients), self.grad_clip)
+        weights, buffer = optimizers.sgd(
+            optimizers.flatten(variables),
+            gradient,
+            self.buffer.value,
+            self.learning_rate.value,
+            self.momentum,
+            self.weight_decay,
+        )
+        self.buffer.assign(buffer)
+        for variable, value in zip(variables, optimizers.unflatten(weights, variables)):
+            variable.assign(value)
+        return self._update_metrics(loss, logits, labels)
+
+    def test_step(self, data):
+        images, labels = data
+        logits = self.network(images, training=False)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        return self._update_metrics(loss, logits, labels)
+
+    def _update_metrics(self, loss, logits, labels):
+        hits = tf.equal(tf.argmax(logits, -1, output_type=labels.dtype), labels)
+        self.loss_metric.update_state(loss, sample_weight=tf.size(labels))
+        self.accuracy_metric.update_state(tf.cast(hits, loss.dtype))
+        self.top5_metric.update_state(tf.cast(tf.math.in_top_k(labels, logits, min(5, logits.shape[-1])), loss.dtype))
+        return {metric.name: metric.result() for metric in self.metrics}
