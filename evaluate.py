@@ -3,10 +3,9 @@
 import json
 import pathlib
 
-import keras
 from absl import flags
 
-from tfdarts import EvaluationNetwork, cli, run
+from tfdarts import cli, evalnet, run
 from tfdarts.data import images
 from tfdarts.training import Training
 
@@ -29,11 +28,9 @@ def main(_):
     run.configure_tensorflow()
     _, test = images.load(FLAGS.dataset or json.loads(config.read_text())["dataset"], FLAGS.data_dir)
     try:
-        network = keras.saving.load_model(path)
-    except Exception as error:  # whatever a damaged or foreign file makes Keras raise
-        raise cli.UserError(f"cannot load {path}: {str(error).splitlines()[0]}") from error
-    if not isinstance(network, EvaluationNetwork):
-        raise cli.UserError(f"{path} holds no network of this program")
+        network = evalnet.load(path)
+    except ValueError as error:
+        raise cli.UserError(f"cannot load {path}: {error}") from error
     if network.options["classes"] != test.classes:
         raise cli.UserError(f"{path} knows {network.options['classes']} classes, the data set has {test.classes}")
     training = Training(network)

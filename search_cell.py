@@ -5,8 +5,6 @@ Writes `logs/search_arch/<time>/`: the genotype of every epoch, metrics, TensorB
 
 import json
 
-import keras
-import tensorflow as tf
 from absl import flags
 
 from tfdarts import cli, cost, optimizers, run, space, visualize
@@ -53,17 +51,16 @@ def build(options, shape, classes):
 def dry_run(options):
     """Prints one JSON object: what the supernet costs."""
     shape, classes = images.info(options.dataset)
-    supernet, _ = build(options, shape, classes)
-    mixing = [tf.ones(supernet.mixing_shape)] * 2
+    supernet, search = build(options, shape, classes)
     parameters = cost.count_parameters([supernet])
     report = {
         "parameters": parameters,
         "parameters_auxiliary": 0,
-        "multiply_adds": cost.multiply_adds(lambda x: supernet(x, mixing, training=False), shape),
+        "multiply_adds": cost.multiply_adds(lambda x: supernet(x, search.mixing(), training=False), shape),
         "input_shape": shape,
         "classes": classes,
         "peak_memory_estimate_bytes": cost.peak_memory(
-            lambda x: supernet(x, mixing, training=True), options.batch_size, shape, parameters, 2.2, 130e3
+            lambda x: supernet(x, search.mixing(), training=True), options.batch_size, shape, parameters, 2.2, 130e3
         ),
     }
     print(json.dumps(report))
@@ -72,8 +69,7 @@ def dry_run(options):
 def main(_):
     options = cli.options("search")
     options.seed, options.data_dir, options.jit_compile = FLAGS.seed, FLAGS.data_dir, FLAGS.jit_compile
-    keras.utils.set_random_seed(options.seed)
-    run.configure_tensorflow()
+    run.configure_tensorflow(options.seed)
     if FLAGS.dry_run:
         return dry_run(options)
 
@@ -89,10 +85,11 @@ def main(_):
     log = run.Run(FLAGS.logdir, "search_arch", options)
     print(f"searching {'second' if options.unrolled else 'first'} order on {options.dataset}, run in {log.folder}")
     search.fit(
-        tf.data.Dataset.zip(train_batches, valid_batches),
+        images.pairs(train_batches, valid_batches),
         steps_per_epoch=steps,
         epochs=options.epochs,
         validation_data=images.test_batches(valid, options.batch_size),
+        shuffle=False,
         verbose=run.verbosity(),
         callbacks=[
             run.Schedule(optimizers.cosine(options.learning_rate, options.learning_rate_min, options.epochs)),

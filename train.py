@@ -6,7 +6,6 @@ Writes `logs/eval_arch/<time>/`: metrics, TensorBoard events, a checkpoint, `res
 import json
 import time
 
-import keras
 from absl import flags
 
 from tfdarts import cli, cost, genotype, optimizers, run
@@ -68,8 +67,7 @@ def main(_):
     options = cli.options("train")
     options.seed, options.data_dir, options.jit_compile = FLAGS.seed, FLAGS.data_dir, FLAGS.jit_compile
     cells = load_genotype()
-    keras.utils.set_random_seed(options.seed)
-    run.configure_tensorflow()
+    run.configure_tensorflow(options.seed)
     if FLAGS.dry_run:
         return dry_run(options, cells)
 
@@ -98,6 +96,7 @@ def main(_):
         batches,
         steps_per_epoch=steps,
         epochs=options.epochs,
+        shuffle=False,
         verbose=run.verbosity(),
         callbacks=[
             run.Schedule(optimizers.cosine(options.learning_rate, options.learning_rate_min, options.epochs)),

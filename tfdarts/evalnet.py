@@ -126,3 +126,18 @@ class EvaluationNetwork(keras.Model):
 
     def get_config(self):
         return {"genotype": self.genotype.to_dict(), **self.options}
+
+
+def load(path):
+    """Loads a saved `EvaluationNetwork`, in Keras's safe mode.
+
+    Raises:
+        ValueError: if the file is damaged or holds something else.
+    """
+    try:
+        network = keras.saving.load_model(path)
+    except Exception as error:  # Keras raises many kinds for a damaged or foreign file
+        raise ValueError(str(error).splitlines()[0]) from error
+    if not isinstance(network, EvaluationNetwork):
+        raise ValueError("it holds no network of this program")
+    return network

@@ -13,10 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 
-def configure_tensorflow(deterministic=True):
-    """Settings of the process: Grappler off (half of the first step's time, no gain measured), determinism."""
+def configure_tensorflow(seed=0):
+    """Settings of the process: Grappler off (half of the first step's time, no gain measured), determinism, seed."""
+    keras.utils.set_random_seed(seed)
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    if deterministic and not tf.config.list_physical_devices("GPU"):
+    if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
 
 
@@ -116,7 +117,7 @@ class Genotypes(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         genotype = self.model.genotype()
         self.run.write(f"train/genotype_epoch_{epoch + 1}", genotype.to_json())
-        mixing = self.model.mixing_weights()
+        mixing = np.array(self.model.mixing())
         entropy = -(mixing * np.log(mixing)).sum(-1)
         names = self.model.supernet.space.searched
         with self.run.events.as_default(step=epoch + 1):

@@ -209,3 +209,8 @@ def train_batches(data, batch_size, seed, cutout_length=0, drop_remainder=False)
 
     dataset = tf.data.Dataset.range(np.iinfo(np.int64).max).flat_map(indices)
     return dataset.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4), steps
+
+
+def pairs(train, valid):
+    """Pairs of a training and a validation batch, what a search step takes."""
+    return tf.data.Dataset.zip(train, valid)

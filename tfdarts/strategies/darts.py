@@ -98,12 +98,11 @@ class Darts(keras.Model):
 
     def _loss(self, weights, alphas, batch):
         images, labels = batch
-        mixing = tf.unstack(tf.nn.softmax(alphas))
         logits, state = self.supernet.stateless_call(
             optimizers.unflatten(weights, self.supernet.trainable_variables),
             [v.value for v in self.supernet.non_trainable_variables],
             images,
-            mixing,
+            tf.unstack(tf.nn.softmax(alphas)),
             training=True,
         )
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
@@ -170,7 +169,7 @@ class Darts(keras.Model):
 
     def test_step(self, data):
         images, labels = data
-        logits = self.supernet(images, tf.unstack(tf.nn.softmax(self.alphas.value)), training=False)
+        logits = self.supernet(images, self.mixing(), training=False)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         return self._update_metrics(loss, logits, labels)
 
@@ -180,9 +179,9 @@ class Darts(keras.Model):
         self.accuracy_metric.update_state(tf.cast(hits, loss.dtype))
         return {metric.name: metric.result() for metric in self.metrics if metric.variables}
 
-    def mixing_weights(self):
-        """Softmax of the architecture parameters, an array `(2, edges, operations)`: normal, reduction."""
-        return tf.nn.softmax(self.alphas.value).numpy()
+    def mixing(self):
+        """The mixing weights, softmax of the architecture parameters: tables for normal and for reduction cells."""
+        return tf.unstack(tf.nn.softmax(self.alphas.value))
 
     def genotype(self):
         """The genotype that the architecture parameters stand for now."""
