@@ -3,10 +3,9 @@
 Importing it registers the network's class, so that `keras.saving.load_model` opens a saved `model.keras`.
 """
 
-import os
+from tfdarts.quiet import quiet
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is loaded: no start-up messages
-
-from tfdarts.evalnet import EvaluationNetwork  # noqa: E402
+with quiet():
+    from tfdarts.evalnet import EvaluationNetwork
 
 __all__ = ["EvaluationNetwork"]

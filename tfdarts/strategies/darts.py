@@ -165,7 +165,10 @@ class Darts(keras.Model):
             variable.assign(value)
         for variable, value in zip(self.supernet.non_trainable_variables, state):
             variable.assign(value)
-        return self._update_metrics(loss, logits, train[1])
+        result = self._update_metrics(loss, logits, train[1])
+        if self.order != "weights":
+            result["arch_loss"] = self.valid_loss_metric.result()
+        return result
 
     def test_step(self, data):
         images, labels = data
@@ -177,7 +180,7 @@ class Darts(keras.Model):
         hits = tf.equal(tf.argmax(logits, -1, output_type=labels.dtype), labels)
         self.loss_metric.update_state(loss, sample_weight=tf.size(labels))
         self.accuracy_metric.update_state(tf.cast(hits, loss.dtype))
-        return {metric.name: metric.result() for metric in self.metrics if metric.variables}
+        return {metric.name: metric.result() for metric in (self.loss_metric, self.accuracy_metric)}
 
     def mixing(self):
         """The mixing weights, softmax of the architecture parameters: tables for normal and for reduction cells."""

@@ -1,0 +1,23 @@
+"""Keeps TensorFlow's start-up messages off the terminal, where an error should be one line."""
+
+import contextlib
+import os
+
+
+@contextlib.contextmanager
+def quiet():
+    """Drops what native code writes to stderr; not if `TF_CPP_MIN_LOG_LEVEL` is set. Python's errors still show.
+
+    TensorFlow 2.21 writes its first lines before it reads that variable, so setting it is not enough.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)
