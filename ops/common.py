@@ -143,7 +143,9 @@ class BatchNorm(keras.layers.Layer):
             new_mean, new_variance = mean, variance
             if training:
                 count = tf.cast(tf.size(x) / x.shape[-1], x.dtype)
-                mean, variance = tf.nn.moments(x, [0, 1, 2])
+                # Not tf.nn.moments: it stops the gradient at the mean, so that second derivatives come out wrong.
+                mean = tf.reduce_mean(x, [0, 1, 2])
+                variance = tf.reduce_mean(tf.square(x - mean), [0, 1, 2])
                 keep = self.momentum
                 new_mean = keep * new_mean + (1 - keep) * mean
                 new_variance = keep * new_variance + (1 - keep) * variance * count / tf.maximum(count - 1, 1)

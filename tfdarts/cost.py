@@ -30,7 +30,11 @@ def multiply_adds(forward, shape):
             total += height * width * inputs * outputs * h * w
         elif op.type == "DepthwiseConv2dNative":
             height, width, *_ = op.inputs[1].shape
-            total += height * width * math.prod(op.outputs[0].shape)
+            result = op.outputs[0]
+            for consumer in result.consumers():
+                if consumer.type == "BatchToSpaceND":  # a dilated convolution: the layout may hold rows to be cut off
+                    result = consumer.outputs[0]
+            total += height * width * math.prod(result.shape)
         elif op.type == "MatMul" and _is_weight(op.inputs[1]):
             total += op.inputs[1].shape[0] * math.prod(op.outputs[0].shape)
     return total

@@ -125,7 +125,8 @@ def resolve(recipe, stage, given):
         if name in _FRACTIONS and value >= 1:
             raise OptionError(f"--{name} must be below 1. Received: {value}.")
     if stage == "search" and options["multiplier"] > options["nodes"]:
-        raise OptionError(f"--multiplier must be at most --nodes ({options['nodes']}). Received: {options['multiplier']}.")
+        nodes, multiplier = options["nodes"], options["multiplier"]
+        raise OptionError(f"--multiplier must be at most --nodes ({nodes}). Received: {multiplier}.")
     if options.get("network") not in (None, "cifar", "imagenet"):
         raise OptionError(f"--network must be cifar or imagenet. Received: {options['network']!r}.")
     if options["init_channels"] % 2:

@@ -93,7 +93,7 @@ def load(name):
     module = _module(name)
     ops = getattr(module, "OPS", None)
     if not isinstance(ops, dict) or not ops:
-        raise SpaceError(f"Operation module {name!r} lacks OPS, a dictionary from name to (channels, stride, edges, affine).")
+        raise SpaceError(f"Operation module {name!r} lacks OPS, a dictionary of (channels, stride, edges, affine).")
     searched = tuple(getattr(module, "SEARCHED", ops))
     unknown = sorted(set(searched) - set(ops))
     if unknown:

@@ -1,0 +1,133 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import reference
+from tfdarts import cost, genotype, space
+from tfdarts.evalnet import EvaluationNetwork
+from tfdarts.supernet import Supernet
+from tfdarts.training import Training, drop_path_factors
+
+COUNTS = [n for n in reference.load("param_counts.json")["networks"] if n.get("genotype_name") != "Att_DARTS"]
+COUNTS = [n for n in COUNTS if "attention_location" not in n]
+
+
+@pytest.fixture(scope="module", params=["cifar", "imagenet"])
+def case(request):
+    """A network with the reference's weights, and the reference's values."""
+    name = f"evalnet/{request.param}_darts_v2_c4_l5"
+    stored, about = reference.load(name), reference.load(name + ".json")
+    classes = about["num_classes"]
+    network = EvaluationNetwork(genotype.load("DARTS_V2"), classes, 4, 5, auxiliary=True, network=request.param)
+    network.build((None, *stored["input"].shape[1:]))
+    names = reference.named(network)
+    return network, names, stored, about
+
+
+def reset(network, names, stored):
+    reference.assign(names, reference.group(stored, "weights/") | reference.group(stored, "state/"))
+
+
+def loss_of(labels, logits):
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+
+
+def test_logits_losses_gradients_statistics(case):
+    network, names, stored, _ = case
+    reset(network, names, stored)
+    x, labels = tf.constant(stored["input"]), tf.constant(stored["labels"])
+    reference.close(network(x, training=False), stored["eval_logits"], 1e-4)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        logits, auxiliary = network(x, training=True)
+        losses = loss_of(labels, logits), loss_of(labels, auxiliary)
+        total = losses[0] + 0.4 * losses[1]
+    variables = network.trainable_variables
+    grad_input, gradients = tape.gradient(total, [x, [v.value for v in variables]])
+    for got, name in ((logits, "logits"), (auxiliary, "logits_aux"), (losses[0], "loss"), (losses[1], "loss_aux")):
+        reference.close(got, stored["train_" + name], 1e-4, name)
+    reference.close(total, stored["train_loss_total"], 1e-4, "total")
+    got = reference.arrays(names, variables, gradients)
+    reference.close(got, reference.group(stored, "grad_weights/"), 1e-3)
+    if "grad_input" in stored:
+        reference.close(grad_input, stored["grad_input"], 1e-3)
+    if after := reference.group(stored, "state_after/"):
+        reference.close({name: np.asarray(names[name][0].value)[names[name][1]] for name in after}, after, 1e-4)
+
+
+def test_drop_path_with_the_given_masks(case):
+    network, names, stored, _ = case
+    reset(network, names, stored)
+    masks = np.ones((*network.drop_path_shape, len(stored["labels"])), np.float32)
+    for name, mask in reference.group(stored, "drop_path/masks/cells/").items():
+        cell, _, entry = name.split("/")
+        masks[int(cell), int(entry)] = mask
+    factors = tf.constant(masks / (1 - stored["drop_path/prob"]))
+    logits, auxiliary = network(tf.constant(stored["input"]), drop_path=factors, training=True)
+    reference.close(logits, stored["drop_path/train_logits"], 1e-4)
+    reference.close(auxiliary, stored["drop_path/train_logits_aux"], 1e-4)
+
+
+def test_drop_path_factors():
+    factors = np.array(drop_path_factors((3, 8), 500, 0.25, [1, 2]))
+    np.testing.assert_allclose(np.unique(factors), [0.0, 1 / 0.75])
+    assert abs(factors.mean() - 1) < 0.03
+    np.testing.assert_array_equal(drop_path_factors((3, 8), 5, 0.0, [1, 2]), np.ones((3, 8, 5)))
+
+
+@pytest.mark.parametrize("entry", COUNTS, ids=lambda n: f"{n['network']}-{n.get('genotype_name')}-{n['channels']}")
+def test_parameters_and_multiply_adds(entry):
+    shape = (224, 224, 3) if entry["network"] == "imagenet" else (32, 32, 3)
+    if entry["network"] == "search":
+        network = Supernet(space.load("regular"), entry["classes"], entry["channels"], entry["layers"])
+        mixing = [tf.ones(network.mixing_shape)] * 2
+
+        def forward(x):
+            return network(x, mixing, training=False)
+    else:
+        cells = genotype.load(entry["genotype_name"])
+        network = EvaluationNetwork(
+            cells, entry["classes"], entry["channels"], entry["layers"], True, entry["network"]
+        )
+
+        def forward(x):
+            return network(x, training=False)
+
+    network.build((None, *shape))
+    total = cost.count_parameters([network])
+    if entry["network"] != "search":
+        assert total == entry["parameters_including_auxiliary"]
+        total -= cost.count_parameters([network.auxiliary_head])
+    assert total == entry["parameters"]
+    assert cost.multiply_adds(forward, shape) == entry["multiply_adds"]
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (48, 64, 4), (33, 31, 3)])
+def test_any_image_size_trains_with_the_auxiliary_head(shape):
+    network = EvaluationNetwork(genotype.load("DARTS_V2"), 3, 4, 3, auxiliary=True)
+    network.build((None, *shape))
+    training = Training(network, drop_path_prob=0.1, epochs=2)
+    training.epoch.assign(1)
+    result = training.train_step((tf.random.normal((4, *shape)), tf.constant([0, 1, 2, 0])))
+    assert np.isfinite(float(result["loss"]))
+
+
+@pytest.mark.parametrize("name", ["NASNet", "AmoebaNet"])
+def test_a_saved_network_opens_after_importing_tfdarts_alone(name, tmp_path):
+    network = EvaluationNetwork(genotype.load(name), 3, 4, 3, auxiliary=True)
+    network.build((None, 8, 8, 1))
+    for variable in network.variables:  # values that a freshly initialised network does not have
+        variable.assign(variable + tf.random.stateless_uniform(variable.shape, [1, 2], 0.1, 0.2))
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
+    np.save(tmp_path / "x.npy", x)
+    network.save(tmp_path / "model.keras")
+    code = (
+        "import tfdarts, keras, numpy as np; "
+        f"m = keras.saving.load_model(r'{tmp_path}/model.keras'); x = np.load(r'{tmp_path}/x.npy'); "
+        f"np.save(r'{tmp_path}/y.npy', m(x, training=False))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), network(x, training=False))

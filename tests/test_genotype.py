@@ -1,0 +1,79 @@
+import pytest
+
+from tfdarts import genotype
+from tfdarts.genotype import Genotype, GenotypeError
+
+CELL = "[('sep_conv_3x3', 1), ('skip_connect', 0), ('dil_conv_5x5', 2), ('max_pool_3x3', 0)]"
+TEXT = f"Genotype(normal={CELL}, normal_concat=range(2, 4), reduce={CELL}, reduce_concat=[2, 3])"
+
+
+@pytest.mark.parametrize("name", genotype.names())
+def test_shipped_genotypes_survive_a_round_trip(name, tmp_path):
+    cells = genotype.load(name)
+    (tmp_path / "g.json").write_text(cells.to_json())
+    assert genotype.load(tmp_path / "g.json") == cells
+
+
+def test_names():
+    assert genotype.load("DARTS") == genotype.load("DARTS_V2") != genotype.load("DARTS_V1")
+    assert {"NASNet", "AmoebaNet", "DARTS_V1", "DARTS_V2", "digits"} <= set(genotype.names())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT,
+        f"2019-01-01 12:00:00 INFO genotype = {TEXT}\n2019-01-01 12:00:01 INFO [[0.1 0.2]]\n",
+        f"PDARTS = {TEXT.replace('range(2, 4)', 'list(range(2, 4))')}",
+        "Genotype(normal=[], normal_concat=[], reduce=[], reduce_concat=[]) then " + TEXT,
+    ],
+)
+def test_text_of_logs(text, tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text(text)
+    cells = genotype.load(path)
+    assert cells.normal[0] == ("sep_conv_3x3", 1) and cells.reduce_concat == (2, 3) == cells.normal_concat
+
+
+BAD = {
+    "empty": "",
+    "garbage": "\x00garbage" * 100,
+    "not closed": TEXT[:-1],
+    "code": TEXT.replace("range(2, 4)", "__import__('os').mkdir('made')"),
+    "code in a range": TEXT.replace("range(2, 4)", "range(2, exec('open(\"made\", \"w\")'))"),
+    "huge range": TEXT.replace("range(2, 4)", "range(2, 10**12)"),
+    "lambda": "Genotype(normal=lambda: 0, normal_concat=[2], reduce=[], reduce_concat=[2])",
+    "positional": "Genotype([('a', 0), ('b', 1)], [2], [('a', 0), ('b', 1)], [2])",
+    "nested": "Genotype(normal=" + "(" * 5000 + ")" * 5000 + ")",
+    "source too high": TEXT.replace("('skip_connect', 0)", "('skip_connect', 2)"),
+    "negative source": TEXT.replace("('skip_connect', 0)", "('skip_connect', -1)"),
+    "boolean source": TEXT.replace("('skip_connect', 0)", "('skip_connect', True)"),
+    "odd number": TEXT.replace(", ('max_pool_3x3', 0)", ""),
+    "none": TEXT.replace("skip_connect", "none"),
+    "concat of nothing": TEXT.replace("[2, 3]", "[]"),
+    "concat too high": TEXT.replace("[2, 3]", "[2, 4]"),
+    "missing field": TEXT.replace(", reduce_concat=[2, 3]", ""),
+    "unknown field": TEXT.replace("reduce_concat", "extra"),
+    "JSON list": "[1, 2]",
+    "other version": '{"version": 99, "normal": []}',
+    "other space": '{"space": "rnn", "normal": [["a", 0], ["b", 1]], "normal_concat": [2], '
+    '"reduce": [["a", 0], ["b", 1]], "reduce_concat": [2]}',
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_genotype_is_refused_and_never_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "g").write_text(BAD[name])
+    with pytest.raises(GenotypeError):
+        genotype.load(tmp_path / "g")
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_missing_file_names_the_shipped_ones():
+    with pytest.raises(GenotypeError, match="DARTS_V2"):
+        genotype.load("no such file")
+
+
+def test_skips_are_counted():
+    assert Genotype((("skip_connect", 0), ("a", 1)), (2,), (("skip_connect", 0), ("a", 1)), (2,)).skip_connections() == 2

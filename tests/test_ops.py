@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ops import regular
+from ops.common import FactorizedReduce, ReLUConvBN
+from tests import reference
+
+MANIFEST = reference.load("ops/manifest.json")
+CASES = [(name.removesuffix(".npz"), case["prefix"]) for name, cases in MANIFEST["files"].items() for case in cases]
+
+
+def build(name, prefix):
+    affine, stride = "affine_true" in prefix, 2 if "stride2" in prefix else 1
+    if name == "factorized_reduce":
+        return FactorizedReduce(int(prefix.split("_out")[1].split("/")[0]), 1, affine)
+    if name == "relu_conv_bn":
+        return ReLUConvBN(int(prefix.split("_out")[1].split("/")[0]), affine)
+    if name.startswith("search_"):
+        return regular.OPS[name.removeprefix("search_").removesuffix("_bn")](4, stride, 1, False)
+    if "pool" in name:
+        affine = True  # the plain pool; with `affine=False` a BatchNorm follows
+    return regular.OPS[name](4, stride, 1, affine)
+
+
+@pytest.mark.parametrize("name,prefix", CASES)
+def test_matches_reference(name, prefix, floatx):
+    stored = reference.group(reference.load(f"ops/{name}"), prefix + "/")
+    tolerance = 1e-5 if floatx == "float32" else 1e-6
+    x, cotangent = (tf.constant(stored[key], floatx) for key in ("input", "cotangent"))
+    layer = build(name, prefix)
+    layer(x)
+    names = {key: (variable, ...) for key, variable in reference.variables(layer).items()}
+    reference.assign(names, reference.group(stored, "weights/") | reference.group(stored, "state/"))
+    if "output_eval" in stored:
+        reference.close(layer(x, training=False), stored["output_eval"], tolerance, "eval")
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x, training=True)
+        total = tf.reduce_sum(y * cotangent)
+    trainable = layer.trainable_variables
+    grad_input, gradients = tape.gradient(total, [x, [v.value for v in trainable]])
+    reference.close(y, stored["output"], tolerance, "output")
+    grad_input = tf.zeros_like(x) if grad_input is None else grad_input
+    reference.close(grad_input, stored["grad_input"], tolerance, "grad_input")
+    if trainable:
+        got = reference.arrays(names, trainable, gradients)
+        reference.close(got, reference.group(stored, "grad_weights/"), tolerance, "grad_weights")
+    if after := reference.group(stored, "state_after/"):
+        reference.close({key: np.array(names[key][0]) for key in after}, after, tolerance, "state_after")
+
+
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("name", list(regular.OPS))
+def test_parallel_edges_are_the_same_operations_one_per_edge(name, stride, affine, floatx):
+    generator = np.random.default_rng(0)
+    x = tf.constant(generator.normal(size=(3, 8, 8, 4)), floatx)
+    weights = tf.constant([0.2, 0.5, 0.9], floatx)
+    wide = regular.OPS[name](4, stride, 3, affine)
+    wide(x)
+    single = [regular.OPS[name](4, stride, 1, affine) for _ in range(3)]
+    for edge, layer in enumerate(single):
+        layer(x)
+        ours = reference.variables(wide)
+        for key, variable in reference.variables(layer).items():
+            stacked = np.array(ours[key])
+            same = stacked.shape == tuple(variable.shape)
+            variable.assign(stacked if same else stacked[reference._edge(key, stacked, edge, 3)])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([x, weights])
+        got = wide(x, weights=weights, training=True)
+        expected = tf.concat([layer(x, training=True) * weights[e] for e, layer in enumerate(single)], -1)
+        cotangent = tf.constant(generator.normal(size=got.shape), floatx)
+        totals = [tf.reduce_sum(y * cotangent) for y in (got, expected)]
+    tolerance = 2e-5 if floatx == "float32" else 1e-11
+    reference.close(got, np.array(expected), tolerance, "forward")
+    if name == "none":
+        return
+    for source in (x, weights):
+        ours, theirs = (tape.gradient(total, source) for total in totals)
+        reference.close(ours, np.array(theirs), tolerance, "gradient")
+    for key, variable in reference.variables(wide).items():
+        if variable.trainable:
+            ours = np.array(tape.gradient(totals[0], variable.value))
+            theirs = [tape.gradient(totals[1], reference.variables(layer)[key].value) for layer in single]
+            axis = 2 if key.startswith("depthwise") else -1
+            reference.close(ours, np.concatenate([np.array(g) for g in theirs], axis), 10 * tolerance, key)
+
+
+@pytest.mark.parametrize("size", [(7, 9), (8, 9), (7, 8)])
+def test_factorized_reduce_of_odd_sizes_shifts_zeros_in(size, float64):
+    x = np.random.default_rng(1).normal(size=(2, *size, 3))
+    layer = FactorizedReduce(4)
+    got = layer(tf.constant(x), training=True)
+    padded = np.zeros((2, size[0] + 2, size[1] + 2, 3))
+    padded[:, : size[0], : size[1]] = np.maximum(x, 0)
+    rows, columns = -(-size[0] // 2), -(-size[1] // 2)
+    parts = []
+    for shift, kernel in ((0, layer.conv_1), (1, layer.conv_2)):
+        part = padded[:, shift :: 2][:, :rows, shift :: 2][:, :, :columns]
+        parts.append(part @ np.array(kernel)[0, 0])
+    y = np.concatenate(parts, -1)
+    y = (y - y.mean((0, 1, 2))) / np.sqrt(y.var((0, 1, 2)) + 1e-5)
+    np.testing.assert_allclose(got, y, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("name", list(regular.OPS))
+def test_odd_sizes_halve_upwards(name, stride):
+    y = regular.OPS[name](4, stride, 2, False)(tf.ones((2, 7, 9, 4)), training=True)
+    assert tuple(y.shape) == ((2, 7, 9, 8) if stride == 1 else (2, 4, 5, 8))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_dilated_convolution_on_odd_sizes(kernel_size, stride, float64):
+    x = tf.constant(np.random.default_rng(2).normal(size=(2, 7, 9, 4)))
+    layer = regular.OPS[f"dil_conv_{kernel_size}x{kernel_size}"](4, stride, 1, True)
+    got = layer(x, training=False)
+    y = tf.nn.depthwise_conv2d(tf.nn.relu(x), layer.depthwise.value, [1, 1, 1, 1], "SAME", dilations=(2, 2))
+    y = tf.nn.conv2d(y, layer.pointwise.value, 1, "VALID")[:, ::stride, ::stride] / np.sqrt(1 + 1e-5)
+    np.testing.assert_allclose(got, y, rtol=1e-10, atol=1e-12)
+
+
+def test_an_even_kernel_is_refused():
+    with pytest.raises(ValueError, match="odd"):
+        regular.SepConv(4, 4, 1, 1, True)

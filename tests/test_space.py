@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdarts import space
+from tfdarts.space import SpaceError
+from tfdarts.strategies.darts import Darts
+from tfdarts.supernet import Supernet
+
+PLAIN = """
+import keras
+OPS = {
+    "conv": lambda channels, stride: keras.layers.Conv2D(channels, 3, stride, padding="same"),
+    "norm": lambda channels, stride, affine: keras.Sequential(
+        [keras.layers.AveragePooling2D(stride), keras.layers.BatchNormalization(scale=affine, center=affine)]),
+}
+"""
+
+
+def write(folder, text):
+    path = folder / "myops.py"
+    path.write_text(text)
+    return str(path)
+
+
+def test_an_operation_that_knows_no_edges_is_built_per_edge_and_scaled_outside(tmp_path):
+    mine = space.load(write(tmp_path, PLAIN))
+    layer = mine.build("conv", 4, 2, 3, False)
+    x, weights = tf.random.normal((2, 8, 8, 4)), tf.constant([0.5, -1.0, 2.0])
+    expected = np.concatenate([w * np.array(single(x)) for w, single in zip(weights.numpy(), layer.layers)], -1)
+    np.testing.assert_allclose(layer(x, weights=weights), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_search_runs_on_it(tmp_path):
+    net = Supernet(space.load(write(tmp_path, PLAIN)), 3, channels=2, layers=3, nodes=2, multiplier=2)
+    net.build((None, 8, 8, 1))
+    batch = tf.random.normal((4, 8, 8, 1)), tf.constant([0, 1, 2, 0])
+    darts = Darts(net)
+    darts.train_step((batch, batch))
+    assert {op for op, _ in darts.genotype().normal} <= {"conv", "norm"}
+
+
+BROKEN = {
+    "no OPS": ("x = 1", "lacks OPS"),
+    "OPS is no dictionary": ("OPS = [1]", "lacks OPS"),
+    "not callable": ("OPS = {'a': 1}", "callable"),
+    "no stride": ("OPS = {'a': lambda channels: None}", "does not take stride"),
+    "no layer": ("OPS = {'a': lambda channels, stride: 3}", "keras.layers.Layer"),
+    "wrong shape": ("import keras\nOPS = {'a': lambda channels, stride: keras.layers.Dense(channels)}", "must map"),
+    "unknown SEARCHED": ("SEARCHED = ('b',)\nOPS = {'a': lambda channels, stride: None}", "SEARCHED"),
+    "fails on import": ("1 / 0", "ZeroDivisionError"),
+    "fails when called": ("def f(channels, stride): raise KeyError('why')\nOPS = {'a': f}", "why"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_module_that_breaks_the_contract_is_refused(name, tmp_path):
+    text, message = BROKEN[name]
+    with pytest.raises(SpaceError, match=message):
+        space.load(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["nothing", "no.such.module", "missing.py"])
+def test_a_missing_module_is_refused(name):
+    with pytest.raises(SpaceError, match=name):
+        space.load(name)
+
+
+def test_an_operation_that_the_space_lacks():
+    with pytest.raises(SpaceError, match="wrong"):
+        space.load("regular").build("wrong", 4, 1, 1, True)
