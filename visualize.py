@@ -25,7 +25,7 @@ def main(arguments):
     for path in paths:
         print(path)
     if any(path.suffix == ".dot" for path in paths):
-        print(f"Graphviz's `dot` is not installed, so the DOT text was written instead of {FLAGS.format}. {visualize.INSTALL}")
+        print(f"Graphviz's `dot` is missing, so this is DOT text instead of {FLAGS.format}. {visualize.INSTALL}")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def test_a_search_leaves_everything_in_its_folder(searched):
     assert any("events" in name for name in names)
     assert (searched / "genotype.json").read_text() == (searched / "train/genotype_epoch_2").read_text()
     config = json.loads((searched / "config.json").read_text())
-    assert config["unrolled"] is True and config["nodes"] == 2 and config["seed"] == 0 and "tensorflow" in config["versions"]
+    assert config["unrolled"] is True and config["nodes"] == 2 and config["seed"] == 0
+    assert "tensorflow" in config["versions"]
     lines = [json.loads(line) for line in (searched / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
     assert {"loss", "accuracy", "arch_loss", "val_loss", "val_accuracy", "learning_rate"} <= set(lines[0])

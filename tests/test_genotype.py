@@ -76,4 +76,5 @@ def test_a_missing_file_names_the_shipped_ones():
 
 
 def test_skips_are_counted():
-    assert Genotype((("skip_connect", 0), ("a", 1)), (2,), (("skip_connect", 0), ("a", 1)), (2,)).skip_connections() == 2
+    cell = (("skip_connect", 0), ("a", 1))
+    assert Genotype(cell, (2,), cell, (2,)).skip_connections() == 2

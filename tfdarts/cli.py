@@ -11,6 +11,7 @@ from tfdarts.recipes import OptionError
 from tfdarts.space import SpaceError
 
 FLAGS = flags.FLAGS
+_DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
 
 
 class UserError(ValueError):
@@ -21,8 +22,7 @@ def define(stage):
     """Defines `--recipe` and one flag for every option of a stage, unset until the user sets it."""
     flags.DEFINE_string("recipe", recipes.DEFAULT, f"hyperparameters by name: {', '.join(recipes.RECIPES)}")
     for name, value in recipes.RECIPES[recipes.DEFAULT][stage].items():
-        kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
-        kinds[type(value)](name, None, recipes.HELP[name] + "; default: the recipe's")
+        _DEFINE[type(value)](name, None, recipes.HELP[name] + "; default: the recipe's")
 
 
 def options(stage):

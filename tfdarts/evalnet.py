@@ -79,7 +79,10 @@ class EvaluationNetwork(keras.Model):
         space = spaces.load(self.genotype.ops)
         space.check(self.genotype)
         imagenet = network == "imagenet"
-        self.stem = ImageNetStem(channels, name="stem") if imagenet else CifarStem(stem_multiplier * channels, name="stem")
+        if imagenet:
+            self.stem = ImageNetStem(channels, name="stem")
+        else:
+            self.stem = CifarStem(stem_multiplier * channels, name="stem")
         cells = []
         for index, (width, reduction, before) in enumerate(plan(layers, channels)):
             entries = self.genotype.edges(reduction)

@@ -53,10 +53,8 @@ class Genotype:
                 _check(ok, f"`{name}[{k}]` must be [op, source]. Received: {edge!r}.")
                 _check(edge[0] != NONE, f"`{name}[{k}]` is {NONE!r}, which connects nothing.")
                 states = 2 + k // 2
-                _check(
-                    0 <= edge[1] < states,
-                    f"`{name}[{k}]` comes from state {edge[1]}, but node {k // 2} can only use states 0 to {states - 1}.",
-                )
+                message = f"`{name}[{k}]` comes from state {edge[1]}; node {k // 2} can use states 0 to {states - 1}."
+                _check(0 <= edge[1] < states, message)
             concat = getattr(self, name + "_concat")
             ok = isinstance(concat, (list, tuple)) and len(concat) > 0 and all(type(i) is int for i in concat)
             states = 2 + len(edges) // 2

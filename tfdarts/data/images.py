@@ -163,7 +163,7 @@ def augment(images, seed, padding, flip):
 
 
 def cutout(images, seed, length):
-    """Blacks out one square per image (DeVries and Taylor 2017, arXiv:1708.04552): centre uniform, cut at the border."""
+    """Blacks out a square of each image (DeVries and Taylor 2017, arXiv:1708.04552), centre uniform, cut at the edge."""
     count, (height, width) = tf.shape(images)[0], images.shape[1:3]
     seed = [seed[0], seed[1] + (2 << 40)]
     centre = tf.cast(tf.random.stateless_uniform((2, count, 1), seed) * [[[height]], [[width]]], tf.int32)

@@ -1,0 +1,56 @@
+"""Times one search step on the CPU or GPU that is there.
+
+    python3 benchmarks/search_step.py [--only KIND] [--against "python torch_search_step.py"]
+
+Prints one JSON line per kind of step, each measured in a process of its own. With `--against`, another program that
+prints such lines takes turns with ours, and a last line per kind has the ratios.
+"""
+
+import argparse
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+
+from benchmarks import measure
+
+KINDS = {"weights": "weights", "first_order": "first", "second_order": "second"}
+
+
+def one_kind(args):
+    """Measures one kind of step in this process."""
+    from tfdarts import optimizers, run, space
+    from tfdarts.strategies.darts import Darts
+    from tfdarts.supernet import Supernet
+
+    run.configure_tensorflow()
+    supernet = Supernet(space.load("regular"), 10, args.init_channels, args.layers)
+    supernet.build((None, 32, 32, 3))
+    darts = Darts(supernet, KINDS[args.only])
+    batches = measure.Batches(args.batch_size)
+    functions = {"weights": [darts._both], "first_order": [darts._both, darts._architecture]}
+    functions["second_order"] = functions["first_order"]
+
+    weights, batch = optimizers.flatten(supernet.trainable_variables), batches.next()
+
+    def pure():  # loss, gradients and new statistics of a weight step, without the optimizer
+        darts._both(weights, darts.alphas.value, batch)
+
+    return measure.measure(
+        args.only,
+        lambda: darts.train_step,
+        lambda: (batches.next(), batches.next()),
+        batches,
+        args.steps,
+        supernet.trainable_variables,
+        functions[args.only],
+        pure if args.only == "weights" else None,
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--init_channels", type=int, default=16)
+    parser.add_argument("--layers", type=int, default=8)
+    measure.main(parser, KINDS, one_kind)
