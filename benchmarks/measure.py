@@ -14,8 +14,16 @@ import tempfile
 import time
 
 # Events of the executor that move no data.
-IDLE = {"Const", "Identity", "IdentityN", "NoOp", "Reshape", "Shape", "_Arg", "_Retval", "ReadVariableOp", "VarHandleOp"}
-IDLE |= {"PartitionedCall", "StatefulPartitionedCall", "Placeholder", "Squeeze", "ExpandDims", "StopGradient"}
+IDLE = {"Const", "Identity", "IdentityN", "NoOp", "Reshape", "Shape", "_Arg", "_Retval", "ReadVariableOp"}
+IDLE |= {
+    "VarHandleOp",
+    "PartitionedCall",
+    "StatefulPartitionedCall",
+    "Placeholder",
+    "Squeeze",
+    "ExpandDims",
+    "StopGradient",
+}
 
 
 def seconds_since_process_start():
@@ -127,7 +135,7 @@ def main(parser, kinds, one_kind):
 
 
 def _run(command):
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         raise SystemExit(f"{shlex.join(command)} failed:\n{result.stderr[-2000:]}")
     line = result.stdout.strip().splitlines()[-1]

@@ -1,6 +1,6 @@
 """Times one training step of the evaluation network (DARTS_V2); options and output as in `search_step.py`.
 
-    python3 benchmarks/train_step.py [--against "python benchmarks/torch_train_step.py"]
+python3 benchmarks/train_step.py [--against "python benchmarks/torch_train_step.py"]
 """
 
 import argparse

@@ -89,9 +89,7 @@ def test_parameters_and_multiply_adds(entry):
             return network(x, mixing, training=False)
     else:
         cells = genotype.load(entry["genotype_name"])
-        network = EvaluationNetwork(
-            cells, entry["classes"], entry["channels"], entry["layers"], True, entry["network"]
-        )
+        network = EvaluationNetwork(cells, entry["classes"], entry["channels"], entry["layers"], True, entry["network"])
 
         def forward(x):
             return network(x, training=False)

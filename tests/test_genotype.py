@@ -40,7 +40,7 @@ BAD = {
     "garbage": "\x00garbage" * 100,
     "not closed": TEXT[:-1],
     "code": TEXT.replace("range(2, 4)", "__import__('os').mkdir('made')"),
-    "code in a range": TEXT.replace("range(2, 4)", "range(2, exec('open(\"made\", \"w\")'))"),
+    "code in a range": TEXT.replace("range(2, 4)", 'range(2, exec(\'open("made", "w")\'))'),
     "huge range": TEXT.replace("range(2, 4)", "range(2, 10**12)"),
     "lambda": "Genotype(normal=lambda: 0, normal_concat=[2], reduce=[], reduce_concat=[2])",
     "positional": "Genotype([('a', 0), ('b', 1)], [2], [('a', 0), ('b', 1)], [2])",

@@ -98,7 +98,7 @@ def test_factorized_reduce_of_odd_sizes_shifts_zeros_in(size, float64):
     rows, columns = -(-size[0] // 2), -(-size[1] // 2)
     parts = []
     for shift, kernel in ((0, layer.conv_1), (1, layer.conv_2)):
-        part = padded[:, shift :: 2][:, :rows, shift :: 2][:, :, :columns]
+        part = padded[:, shift::2][:, :rows, shift::2][:, :, :columns]
         parts.append(part @ np.array(kernel)[0, 0])
     y = np.concatenate(parts, -1)
     y = (y - y.mean((0, 1, 2))) / np.sqrt(y.var((0, 1, 2)) + 1e-5)

@@ -157,13 +157,11 @@ def augment(images, seed, padding, flip):
     border = [padding, padding]
     images = tf.pad(images, [[0, 0], border, border, [0, 0]])
     images = tf.gather(images, rows, axis=1, batch_dims=1)
-    return tf.transpose(
-        tf.gather(tf.transpose(images, [0, 2, 1, 3]), columns, axis=1, batch_dims=1), [0, 2, 1, 3]
-    )
+    return tf.transpose(tf.gather(tf.transpose(images, [0, 2, 1, 3]), columns, axis=1, batch_dims=1), [0, 2, 1, 3])
 
 
 def cutout(images, seed, length):
-    """Blacks out a square of each image (DeVries and Taylor 2017, arXiv:1708.04552), centre uniform, cut at the edge."""
+    """Blacks out a square of each image (DeVries and Taylor 2017, arXiv:1708.04552), centre uniform, cut at edges."""
     count, (height, width) = tf.shape(images)[0], images.shape[1:3]
     seed = [seed[0], seed[1] + (2 << 40)]
     centre = tf.cast(tf.random.stateless_uniform((2, count, 1), seed) * [[[height]], [[width]]], tf.int32)
