@@ -14,16 +14,10 @@ import tempfile
 import time
 
 # Events of the executor that move no data.
-IDLE = {"Const", "Identity", "IdentityN", "NoOp", "Reshape", "Shape", "_Arg", "_Retval", "ReadVariableOp"}
-IDLE |= {
-    "VarHandleOp",
-    "PartitionedCall",
-    "StatefulPartitionedCall",
-    "Placeholder",
-    "Squeeze",
-    "ExpandDims",
-    "StopGradient",
-}
+IDLE = set(
+    "Const Identity IdentityN NoOp Reshape Shape _Arg _Retval ReadVariableOp VarHandleOp PartitionedCall "
+    "StatefulPartitionedCall Placeholder Squeeze ExpandDims StopGradient".split()
+)
 
 
 def seconds_since_process_start():

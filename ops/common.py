@@ -27,7 +27,7 @@ def tile_edges(x, edges):
 
 def per_channel(weights, channels):
     """Spreads one mixing weight per edge over the edge's channels: `(edges,)` to `(edges * channels,)`."""
-    return tf.reshape(tf.tile(weights[:, None], [1, channels]), [-1])
+    return tf.reshape(tf.tile(tf.reshape(weights, [-1, 1]), [1, channels]), [-1])
 
 
 def scale_edges(x, weights):
