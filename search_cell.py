@@ -60,7 +60,7 @@ def dry_run(options):
         "input_shape": shape,
         "classes": classes,
         "peak_memory_estimate_bytes": cost.peak_memory(
-            lambda x: supernet(x, search.mixing(), training=True), options.batch_size, shape, parameters, 2.2, 130e3
+            lambda x: supernet(x, search.mixing(), training=True), options.batch_size, shape, parameters, 0.69, 130e3
         ),
     }
     print(json.dumps(report))

@@ -129,8 +129,8 @@ def dry_run(options, cells):
         options.batch_size,
         shape,
         report["parameters"] + report["parameters_auxiliary"],
-        2.2,
-        130e3,
+        0.57,
+        58e3,
     )
     print(json.dumps(report))
 

@@ -118,9 +118,8 @@ class MixedEdges(keras.layers.Layer):
         """`weights[k, e] * narrow[k]` summed over k, for every edge e, as one matrix product."""
         channels, edges = self.channels, len(self.targets)
         eye = tf.eye(channels, dtype=weights.dtype)
-        matrix = tf.reshape(
-            tf.reshape(weights, [-1, 1, edges, 1]) * tf.reshape(eye, [channels, 1, channels]), [-1, edges * channels]
-        )
+        weights = tf.reshape(weights, [-1, 1, edges, 1])
+        matrix = tf.reshape(weights * tf.reshape(eye, [channels, 1, channels]), [-1, edges * channels])
         x = tf.concat(narrow, -1)
         y = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), matrix)
         return tf.reshape(y, [-1, *x.shape[1:3], edges * channels])

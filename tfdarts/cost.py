@@ -57,8 +57,8 @@ def peak_memory(forward, batch_size, shape, parameters, bytes_per_byte, graph_by
 
     Args:
         forward: function of images, in training mode.
-        bytes_per_byte: measured peak per byte of the forward pass's results; passes run one after the other, so that
-            it does not depend on how many there are.
+        bytes_per_byte: measured peak per byte of the forward pass's maps, most of which are freed before its end;
+            passes run one after the other, so that it does not depend on how many there are.
         graph_bytes_per_node: measured memory of the instantiated step per node of the forward graph.
     """
     graph = _trace(forward, (batch_size, *shape))
