@@ -6,6 +6,10 @@ Importing it registers the network's class, so that `keras.saving.load_model` op
 from tfdarts.quiet import quiet
 
 with quiet():
+    import tensorflow as tf
+
+    tf.config.list_physical_devices("GPU")  # where there is none, the first look for one complains
+
     from tfdarts.evalnet import EvaluationNetwork
 
 __all__ = ["EvaluationNetwork"]

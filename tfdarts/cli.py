@@ -37,7 +37,9 @@ def run(main, positional=False):
 
     def parse(argv):
         if any(argument in ("--help", "-help", "-h") for argument in argv[1:]):
-            app.usage(shorthelp=True, writeto_stdout=True)
+            print(sys.modules["__main__"].__doc__)
+            print(FLAGS.main_module_help())
+            print(FLAGS.module_help(sys.modules[__name__]))
             sys.exit(0)
         try:
             rest = FLAGS(argv)

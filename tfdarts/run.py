@@ -12,16 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdarts.quiet import quiet
-
 
 def configure_tensorflow(seed=0):
     """Settings of the process: Grappler off (half of the first step's time, no gain measured), determinism, seed."""
-    with quiet():  # the first look for a GPU complains where there is none
-        keras.utils.set_random_seed(seed)
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-        if not tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(seed)
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
 
 
 class Run:
