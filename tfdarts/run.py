@@ -33,7 +33,6 @@ class Run:
     def __init__(self, logdir, kind, options):
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         self.folder = _new_folder(pathlib.Path(logdir) / kind, stamp)
-        self.start = time.time()
         versions = {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__}
         versions["numpy"] = np.__version__
         self.save_json("config.json", vars(options) | {"command": sys.argv, "versions": versions})
