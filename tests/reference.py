@@ -70,6 +70,11 @@ def named(network):
     return result
 
 
+def read(names, wanted=None):
+    """The values that variables have now, by reference name; all of them, or those of the wanted names."""
+    return {name: np.asarray(names[name][0].value)[names[name][1]] for name in wanted or names}
+
+
 def assign(names, values):
     """Sets variables by reference name; every value must find its place."""
     for name, value in values.items():
@@ -82,7 +87,7 @@ def assign(names, values):
 
 def arrays(names, variables_, values):
     """Values ordered like `variables_` (gradients, say) under their reference names."""
-    by_variable = {id(variable): np.array(value) for variable, value in zip(variables_, values)}
+    by_variable = {id(variable): np.asarray(value) for variable, value in zip(variables_, values)}
     return {name: by_variable[id(v)][index] for name, (v, index) in names.items() if id(v) in by_variable}
 
 
@@ -93,5 +98,7 @@ def close(got, stored, tolerance, name=""):
     assert stored, f"nothing to compare: {name}"
     scale = max(np.abs(value).max() for value in stored.values())
     for key, value in stored.items():
-        error = np.abs(np.asarray(got[key], np.float64) - value).max() / (scale or 1.0)
+        array = np.asarray(got[key], np.float64)
+        assert array.shape == np.shape(value), f"{name} {key}: {array.shape}, not {np.shape(value)}"
+        error = np.abs(array - value).max() / (scale or 1.0)
         assert error <= tolerance, f"{name} {key}: {error:.2e} > {tolerance}"

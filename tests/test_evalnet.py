@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests import reference
 from tfdarts import cost, genotype, space
-from tfdarts.evalnet import EvaluationNetwork
+from tfdarts.evalnet import EvaluationNetwork, fixed_edges
 from tfdarts.supernet import Supernet
 from tfdarts.training import Training, drop_path_factors
 
@@ -55,7 +55,7 @@ def test_logits_losses_gradients_statistics(case):
     if "grad_input" in stored:
         reference.close(grad_input, stored["grad_input"], 1e-3)
     if after := reference.group(stored, "state_after/"):
-        reference.close({name: np.asarray(names[name][0].value)[names[name][1]] for name in after}, after, 1e-4)
+        reference.close(reference.read(names, after), after, 1e-4)
 
 
 def test_drop_path_with_the_given_masks(case):
@@ -69,6 +69,22 @@ def test_drop_path_with_the_given_masks(case):
     logits, auxiliary = network(tf.constant(stored["input"]), drop_path=factors, training=True)
     reference.close(logits, stored["drop_path/train_logits"], 1e-4)
     reference.close(auxiliary, stored["drop_path/train_logits_aux"], 1e-4)
+
+
+@pytest.mark.parametrize("reduction,source,kept", [(False, 0, True), (True, 0, False), (True, 2, True)])
+def test_drop_path_spares_the_identity_alone(reduction, source, kept):
+    # DARTS_V2 has no skip connection of stride 2, so that the reference's masks do not tell.
+    ops = ("skip_connect", "max_pool_3x3", "sep_conv_3x3", "dil_conv_3x3")
+    entries = tuple((op, state) for state in (0, 1, 2) for op in ops[:2]) + ((ops[2], 0), (ops[3], 2))
+    layers = fixed_edges(space.load("regular"), genotype.Genotype(entries, (5,), entries, (5,)), 4, reduction)[source]
+    x, masks = tf.random.normal((2, 8, 8, 4)), np.ones((len(entries), 2), np.float32)
+    masks[:, 1] = 0  # every edge of the second image
+    assert len(layers) >= 2
+    for layer in layers:
+        (plain,), (y,) = layer(x), layer(x, masks=tf.constant(masks))
+        identity = kept and entries[layer.entries[0]][0] == "skip_connect"
+        np.testing.assert_array_equal(y[0], plain[0])
+        np.testing.assert_array_equal(y[1], plain[1] if identity else tf.zeros_like(plain[1]))
 
 
 def test_drop_path_factors():
@@ -113,13 +129,13 @@ def test_any_image_size_trains_with_the_auxiliary_head(shape):
     assert np.isfinite(float(result["loss"]))
 
 
-@pytest.mark.parametrize("name", ["NASNet", "AmoebaNet"])
-def test_a_saved_network_opens_after_importing_tfdarts_alone(name, tmp_path):
-    network = EvaluationNetwork(genotype.load(name), 3, 4, 3, auxiliary=True)
-    network.build((None, 8, 8, 1))
+@pytest.mark.parametrize("name,form", [("NASNet", "cifar"), ("AmoebaNet", "cifar"), ("DARTS_V2", "imagenet")])
+def test_a_saved_network_opens_after_importing_tfdarts_alone(name, form, tmp_path):
+    network = EvaluationNetwork(genotype.load(name), 3, 4, 3, auxiliary=True, network=form)
+    network.build((None, 64, 64, 1))
     for variable in network.variables:  # values that a freshly initialised network does not have
         variable.assign(variable + tf.random.stateless_uniform(variable.shape, [1, 2], 0.1, 0.2))
-    x = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
+    x = np.random.default_rng(0).normal(size=(2, 64, 64, 1)).astype("float32")
     np.save(tmp_path / "x.npy", x)
     network.save(tmp_path / "model.keras")
     code = (

@@ -47,7 +47,7 @@ def test_matches_reference(name, prefix, floatx):
         got = reference.arrays(names, trainable, gradients)
         reference.close(got, reference.group(stored, "grad_weights/"), tolerance, "grad_weights")
     if after := reference.group(stored, "state_after/"):
-        reference.close({key: np.array(names[key][0]) for key in after}, after, tolerance, "state_after")
+        reference.close({key: np.asarray(names[key][0].value) for key in after}, after, tolerance, "state_after")
 
 
 @pytest.mark.parametrize("affine", [False, True])
@@ -64,7 +64,7 @@ def test_parallel_edges_are_the_same_operations_one_per_edge(name, stride, affin
         layer(x)
         ours = reference.variables(wide)
         for key, variable in reference.variables(layer).items():
-            stacked = np.array(ours[key])
+            stacked = np.asarray(ours[key].value)
             same = stacked.shape == tuple(variable.shape)
             variable.assign(stacked if same else stacked[reference._edge(key, stacked, edge, 3)])
     with tf.GradientTape(persistent=True) as tape:
@@ -99,7 +99,7 @@ def test_factorized_reduce_of_odd_sizes_shifts_zeros_in(size, float64):
     parts = []
     for shift, kernel in ((0, layer.conv_1), (1, layer.conv_2)):
         part = padded[:, shift::2][:, :rows, shift::2][:, :, :columns]
-        parts.append(part @ np.array(kernel)[0, 0])
+        parts.append(part @ np.asarray(kernel.value)[0, 0])
     y = np.concatenate(parts, -1)
     y = (y - y.mean((0, 1, 2))) / np.sqrt(y.var((0, 1, 2)) + 1e-5)
     np.testing.assert_allclose(got, y, rtol=1e-10, atol=1e-10)

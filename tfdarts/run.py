@@ -16,6 +16,8 @@ import tensorflow as tf
 def configure_tensorflow(seed=0):
     """Settings of the process: Grappler off (half of the first step's time, no gain measured), determinism, seed."""
     keras.utils.set_random_seed(seed)
+    # Exact second derivatives in a tf.function come out wrong with this setting (TensorFlow 2.21; seen with max
+    # pooling). First derivatives, all that the library takes, are the same; do not add an exact Hessian under it.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
