@@ -9,6 +9,8 @@ import json
 import pathlib
 import re
 
+from tfdarts.errors import UserError
+
 VERSION = 1
 NONE = "none"  # the operation that connects nothing; a search may weigh it, a genotype never holds it
 GENOTYPES = pathlib.Path(__file__).resolve().parent.parent / "genotypes"
@@ -16,7 +18,7 @@ ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 
 
-class GenotypeError(ValueError):
+class GenotypeError(UserError):
     """A genotype that is not one, with a sentence for the user."""
 
 

@@ -5,6 +5,8 @@ A recipe states command, expected result and source. `resolve` lays the flags th
 
 import types
 
+from tfdarts.errors import UserError
+
 # DARTS, Liu et al. 2019, arXiv:1806.09055, sections 3.1.1 and 3.2: `python3 search_cell.py --unrolled`, then
 # `python3 train.py --genotype_file ...`; the paper reports 2.76 +- 0.09 % test error on CIFAR-10 for DARTS_V2.
 _DARTS_SEARCH = {
@@ -95,7 +97,7 @@ _MAY_BE_ZERO = ("learning_rate_min", "momentum", "weight_decay", "arch_weight_de
 _MAY_BE_ZERO += ("auxiliary_weight",)
 
 
-class OptionError(ValueError):
+class OptionError(UserError):
     """An option that cannot be, with a sentence for the user."""
 
 

@@ -10,8 +10,10 @@ import sys
 import keras
 import tensorflow as tf
 
+from tfdarts.errors import UserError
 
-class SpaceError(ValueError):
+
+class SpaceError(UserError):
     """An operation module that breaks the contract, with a sentence for the user."""
 
 

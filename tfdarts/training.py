@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfdarts import optimizers
+from tfdarts.learner import Learner
 
 
 def drop_path_factors(shape, batch, probability, seed):
@@ -22,7 +23,7 @@ def drop_path_factors(shape, batch, probability, seed):
     return tf.floor(keep + tf.random.stateless_uniform((*shape, batch), seed)) / keep
 
 
-class Training(keras.Model):
+class Training(Learner):
     """Trains an `EvaluationNetwork` by `fit` on `(images, labels)`, and tests it by `evaluate`.
 
     Args:
@@ -50,23 +51,10 @@ class Training(keras.Model):
         seed=0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.network = network
-        self.momentum, self.weight_decay, self.grad_clip = momentum, weight_decay, grad_clip
+        super().__init__(network, learning_rate, momentum, weight_decay, grad_clip, **kwargs)
         self.auxiliary_weight, self.label_smooth = auxiliary_weight, label_smooth
         self.drop_path_prob, self.epochs, self.seed = drop_path_prob, epochs, seed
-        size = (sum(tf.size(v).numpy() for v in network.trainable_variables),)
-        self.buffer = self.add_weight(name="momentum", shape=size, initializer="zeros", trainable=False)
-        self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
         self.epoch = self.add_weight(name="epoch", shape=(), initializer="zeros", trainable=False)
-        self.learning_rate = self.add_weight(
-            name="learning_rate",
-            shape=(),
-            initializer=keras.initializers.Constant(learning_rate),
-            trainable=False,
-        )
-        self.loss_metric = keras.metrics.Mean(name="loss")
-        self.accuracy_metric = keras.metrics.Mean(name="accuracy")
         self.top5_metric = keras.metrics.Mean(name="top5")
         self.built = True
 
@@ -90,29 +78,16 @@ class Training(keras.Model):
             loss = self._cross_entropy(labels, logits)
             total = loss + self.auxiliary_weight * sum(self._cross_entropy(labels, y) for y in auxiliary)
         gradients = tape.gradient(total, [v.value for v in variables], unconnected_gradients="zero")
-        gradient, _ = optimizers.clip(optimizers.flatten(gradients), self.grad_clip)
-        weights, buffer = optimizers.sgd(
-            optimizers.flatten(variables),
-            gradient,
-            self.buffer.value,
-            self.learning_rate.value,
-            self.momentum,
-            self.weight_decay,
-        )
-        self.buffer.assign(buffer)
-        for variable, value in zip(variables, optimizers.unflatten(weights, variables)):
-            variable.assign(value)
-        return self._update_metrics(loss, logits, labels)
+        self.descend(optimizers.flatten(variables), optimizers.flatten(gradients))
+        return self.update_metrics(loss, logits, labels)
 
     def test_step(self, data):
         images, labels = data
         logits = self.network(images, training=False)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        return self._update_metrics(loss, logits, labels)
+        return self.update_metrics(loss, logits, labels)
 
-    def _update_metrics(self, loss, logits, labels):
-        hits = tf.equal(tf.argmax(logits, -1, output_type=labels.dtype), labels)
-        self.loss_metric.update_state(loss, sample_weight=tf.size(labels))
-        self.accuracy_metric.update_state(tf.cast(hits, loss.dtype))
-        self.top5_metric.update_state(tf.cast(tf.math.in_top_k(labels, logits, min(5, logits.shape[-1])), loss.dtype))
-        return {metric.name: metric.result() for metric in self.metrics}
+    def update_metrics(self, loss, logits, labels):
+        hits = tf.math.in_top_k(labels, logits, min(5, logits.shape[-1]))
+        self.top5_metric.update_state(tf.cast(hits, loss.dtype))
+        return super().update_metrics(loss, logits, labels) | {"top5": self.top5_metric.result()}

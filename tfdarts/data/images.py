@@ -7,8 +7,10 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from tfdarts.errors import UserError
 
-class DataError(ValueError):
+
+class DataError(UserError):
     """Data that is missing or unusable, with a sentence for the user."""
 
 

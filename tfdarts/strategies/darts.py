@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfdarts import optimizers
 from tfdarts.genotype import NONE, Genotype
+from tfdarts.learner import Learner
 from tfdarts.strategies import hypergradient
 
 ORDERS = ("weights", "first", "second")
@@ -39,7 +40,7 @@ def derive(alphas, operations, nodes):
     return tuple(cell)
 
 
-class Darts(keras.Model):
+class Darts(Learner):
     """Searches a supernet: at each step one step of the architecture, then one of the weights.
 
     Trained by `fit` on a data set of `((images, labels), (images, labels))`, a training and a validation batch.
@@ -67,28 +68,16 @@ class Darts(keras.Model):
         seed=0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(supernet, learning_rate, momentum, weight_decay, grad_clip, **kwargs)
         if order not in ORDERS:
             raise ValueError(f"`order` must be one of {', '.join(ORDERS)}. Received: {order!r}.")
-        self.supernet, self.order = supernet, order
+        self.order = order
         self.arch_hyper = (arch_learning_rate, arch_betas, arch_weight_decay)
-        self.momentum, self.weight_decay, self.grad_clip = momentum, weight_decay, grad_clip
         shape = (2, *supernet.mixing_shape)  # normal cells, reduction cells
         start = keras.initializers.RandomNormal(0.0, 1e-3, seed=seed)
         self.alphas = self.add_weight(name="alphas", shape=shape, initializer=start)
         self.first = self.add_weight(name="adam_first", shape=shape, initializer="zeros", trainable=False)
         self.second = self.add_weight(name="adam_second", shape=shape, initializer="zeros", trainable=False)
-        size = (sum(int(np.prod(v.shape)) for v in supernet.trainable_variables),)
-        self.buffer = self.add_weight(name="momentum", shape=size, initializer="zeros", trainable=False)
-        self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
-        self.learning_rate = self.add_weight(
-            name="learning_rate",
-            shape=(),
-            initializer=keras.initializers.Constant(learning_rate),
-            trainable=False,
-        )
-        self.loss_metric = keras.metrics.Mean(name="loss")
-        self.accuracy_metric = keras.metrics.Mean(name="accuracy")
         self.valid_loss_metric = keras.metrics.Mean(name="arch_loss")
         self.built = True
         # Not inlined: a function that is called three times is instantiated once, not copied into the step.
@@ -121,6 +110,11 @@ class Darts(keras.Model):
             loss, _, _ = self._loss(weights, alphas, batch)
         return tape.gradient(loss, alphas), loss
 
+    @property
+    def supernet(self):
+        """The network that is searched."""
+        return self.network
+
     def hypergradient(self, weights, train, valid):
         """Gradient for the architecture parameters, and the loss on the validation batch that it came from."""
         alphas = self.alphas.value
@@ -143,8 +137,7 @@ class Darts(keras.Model):
     def train_step(self, data):
         train, valid = data
         self.step.assign_add(1)
-        variables = self.supernet.trainable_variables
-        weights = optimizers.flatten(variables)
+        weights = optimizers.flatten(self.supernet.trainable_variables)
         if self.order != "weights":
             gradient, valid_loss = self.hypergradient(weights, train, valid)
             self.valid_loss_metric.update_state(valid_loss)
@@ -156,16 +149,10 @@ class Darts(keras.Model):
             for variable, value in ((self.alphas, alphas), (self.first, first), (self.second, second)):
                 variable.assign(value)
         gradient, _, (loss, logits, state) = self._both(weights, self.alphas.value, train)
-        gradient, _ = optimizers.clip(gradient, self.grad_clip)
-        weights, buffer = optimizers.sgd(
-            weights, gradient, self.buffer.value, self.learning_rate.value, self.momentum, self.weight_decay
-        )
-        self.buffer.assign(buffer)
-        for variable, value in zip(variables, optimizers.unflatten(weights, variables)):
-            variable.assign(value)
+        self.descend(weights, gradient)
         for variable, value in zip(self.supernet.non_trainable_variables, state):
             variable.assign(value)
-        result = self._update_metrics(loss, logits, train[1])
+        result = self.update_metrics(loss, logits, train[1])
         if self.order != "weights":
             result["arch_loss"] = self.valid_loss_metric.result()
         return result
@@ -174,13 +161,7 @@ class Darts(keras.Model):
         images, labels = data
         logits = self.supernet(images, self.mixing(), training=False)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        return self._update_metrics(loss, logits, labels)
-
-    def _update_metrics(self, loss, logits, labels):
-        hits = tf.equal(tf.argmax(logits, -1, output_type=labels.dtype), labels)
-        self.loss_metric.update_state(loss, sample_weight=tf.size(labels))
-        self.accuracy_metric.update_state(tf.cast(hits, loss.dtype))
-        return {metric.name: metric.result() for metric in (self.loss_metric, self.accuracy_metric)}
+        return self.update_metrics(loss, logits, labels)
 
     def mixing(self):
         """The mixing weights, softmax of the architecture parameters: tables for normal and for reduction cells."""
