@@ -14,11 +14,6 @@ from tfdarts.supernet import Supernet
 
 FLAGS = flags.FLAGS
 cli.define("search")
-flags.DEFINE_string("data_dir", None, "folder of data prepared by TensorFlow Datasets; default: its own")
-flags.DEFINE_string("logdir", "logs", "folder of all runs")
-flags.DEFINE_integer("seed", 0, "gives weights, data order and augmentation")
-flags.DEFINE_bool("jit_compile", False, "compile the step by XLA; worth trying on a GPU, slow on a CPU")
-flags.DEFINE_bool("dry_run", False, "print what the network costs as JSON, without data, and stop")
 
 
 def build(options, shape, classes):
@@ -68,8 +63,7 @@ def dry_run(options):
 
 def main(_):
     options = cli.options("search")
-    options.seed, options.data_dir, options.jit_compile = FLAGS.seed, FLAGS.data_dir, FLAGS.jit_compile
-    run.configure_tensorflow(options.seed)
+    run.configure_tensorflow(options.seed, options.deterministic)
     if FLAGS.dry_run:
         return dry_run(options)
 
@@ -80,22 +74,23 @@ def main(_):
     supernet, search = build(options, train.shape, train.classes)
 
     length = options.cutout_length if options.cutout else 0
-    train_batches, steps = images.train_batches(train, options.batch_size, options.seed, length)
-    valid_batches, _ = images.train_batches(valid, options.batch_size, options.seed + 1, length)
-    log = run.Run(FLAGS.logdir, "search_arch", options)
+
+    def batches(step):
+        halves = ((train, options.seed), (valid, options.seed + 1))
+        return images.pairs(*(images.train_batches(x, options.batch_size, seed, length, step) for x, seed in halves))
+
+    log = cli.start_run("search_arch", options)
     print(f"searching {'second' if options.unrolled else 'first'} order on {options.dataset}, run in {log.folder}")
-    search.fit(
-        images.pairs(train_batches, valid_batches),
-        steps_per_epoch=steps,
-        epochs=options.epochs,
-        validation_data=images.test_batches(valid, options.batch_size),
-        shuffle=False,
-        verbose=run.verbosity(),
-        callbacks=[
-            run.Schedule(optimizers.cosine(options.learning_rate, options.learning_rate_min, options.epochs)),
-            run.Genotypes(log),
-            run.Record(log, options.epochs),
-        ],
+    run.fit(
+        log,
+        search,
+        batches,
+        images.steps_per_epoch(train, options.batch_size),
+        options.epochs,
+        optimizers.cosine(options.learning_rate, options.learning_rate_min, options.epochs),
+        options.checkpoint_minutes,
+        [run.Genotypes(log)],
+        images.test_batches(valid, options.batch_size),
     )
     finish(log, search.genotype(), options)
 

@@ -4,7 +4,6 @@ Writes `logs/eval_arch/<time>/`: metrics, TensorBoard events, a checkpoint, `res
 """
 
 import json
-import time
 
 from absl import flags
 
@@ -18,15 +17,14 @@ cli.define("train")
 flags.DEFINE_string("genotype_file", None, "genotype: a JSON file, or a text with Genotype(...)")
 flags.DEFINE_string("arch", None, f"genotype by name: {', '.join(genotype.names())}")
 flags.DEFINE_string("ops", None, "operation module; the genotype names it, another one is refused")
-flags.DEFINE_string("data_dir", None, "folder of data prepared by TensorFlow Datasets; default: its own")
-flags.DEFINE_string("logdir", "logs", "folder of all runs")
-flags.DEFINE_integer("seed", 0, "gives weights, data order, augmentation and drop-path")
-flags.DEFINE_bool("jit_compile", False, "compile the step by XLA; worth trying on a GPU, slow on a CPU")
-flags.DEFINE_bool("dry_run", False, "print what the network costs as JSON, without data, and stop")
 
 
 def load_genotype():
-    """The genotype that the flags name."""
+    """The genotype that the flags name, or the resumed run's."""
+    if FLAGS.resume is not None:
+        if FLAGS.genotype_file is not None or FLAGS.arch is not None:
+            raise cli.UserError("--resume goes on with the run's own genotype; leave out --genotype_file and --arch")
+        return genotype.load(f"{FLAGS.resume}/genotype.json")
     if (FLAGS.genotype_file is None) == (FLAGS.arch is None):
         raise cli.UserError("give either --genotype_file FILE or --arch NAME")
     if FLAGS.arch is not None and FLAGS.arch not in [*genotype.names(), *genotype.ALIASES]:
@@ -65,9 +63,8 @@ def costs(network, shape):
 
 def main(_):
     options = cli.options("train")
-    options.seed, options.data_dir, options.jit_compile = FLAGS.seed, FLAGS.data_dir, FLAGS.jit_compile
     cells = load_genotype()
-    run.configure_tensorflow(options.seed)
+    run.configure_tensorflow(options.seed, options.deterministic)
     if FLAGS.dry_run:
         return dry_run(options, cells)
 
@@ -87,21 +84,17 @@ def main(_):
     )
     training.compile(jit_compile=options.jit_compile)
     length = options.cutout_length if options.cutout else 0
-    batches, steps = images.train_batches(train, options.batch_size, options.seed, length)
-    log = run.Run(FLAGS.logdir, "eval_arch", options)
+    log = cli.start_run("eval_arch", options)
     log.write("genotype.json", cells.to_json())
     print(f"training on {options.dataset}, run in {log.folder}")
-    start = time.time()
-    training.fit(
-        batches,
-        steps_per_epoch=steps,
-        epochs=options.epochs,
-        shuffle=False,
-        verbose=run.verbosity(),
-        callbacks=[
-            run.Schedule(optimizers.cosine(options.learning_rate, options.learning_rate_min, options.epochs)),
-            run.Record(log, options.epochs),
-        ],
+    seconds = run.fit(
+        log,
+        training,
+        lambda step: images.train_batches(train, options.batch_size, options.seed, length, step),
+        images.steps_per_epoch(train, options.batch_size),
+        options.epochs,
+        optimizers.cosine(options.learning_rate, options.learning_rate_min, options.epochs),
+        options.checkpoint_minutes,
     )
     result = training.evaluate(images.test_batches(test, options.batch_size), return_dict=True, verbose=0)
     results = {
@@ -109,7 +102,7 @@ def main(_):
         "test_accuracy_percent": 100 * result["accuracy"],
         "top5_accuracy_percent": 100 * result["top5"],
         **costs(network, train.shape),
-        "seconds": round(time.time() - start, 1),
+        "seconds": round(seconds, 1),
     }
     log.save_json("results.json", results)
     network.save(log.folder / "model.keras")

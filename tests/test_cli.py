@@ -33,7 +33,8 @@ def searched(tmp_path_factory):
 
 def test_a_search_leaves_everything_in_its_folder(searched):
     names = {str(path.relative_to(searched)) for path in searched.rglob("*") if path.is_file()}
-    assert {"config.json", "metrics.jsonl", "genotype.json", "checkpoint.weights.h5"} <= names
+    assert {"config.json", "metrics.jsonl", "mixing.jsonl", "genotype.json"} <= names
+    assert len([name for name in names if name.startswith("checkpoint_")]) == 2
     assert {"train/genotype_epoch_1", "train/genotype_epoch_2", "genotype_normal.svg", "genotype_reduce.svg"} <= names
     assert any("events" in name for name in names)
     assert (searched / "genotype.json").read_text() == (searched / "train/genotype_epoch_2").read_text()

@@ -11,21 +11,22 @@ def take(dataset, count):
 
 def test_batches_are_a_function_of_seed_and_step():
     data = images.random_images(10, (8, 8, 3), 4)
-    dataset, steps = images.train_batches(data, 4, seed=3, cutout_length=2)
-    assert steps == 3
-    first, again = take(dataset, 6), take(images.train_batches(data, 4, 3, 2)[0].skip(2), 4)
-    for (x, y), (x2, y2) in zip(first[2:], again):
-        np.testing.assert_array_equal(x, x2)
-        np.testing.assert_array_equal(y, y2)
+    assert images.steps_per_epoch(data, 4) == 3
+    first = take(images.train_batches(data, 4, seed=3, cutout_length=2), 6)
+    for start in (0, 2, 3, 5):
+        again = take(images.train_batches(data, 4, 3, 2, start=start), 6 - start)
+        for (x, y), (x2, y2) in zip(first[start:], again):
+            np.testing.assert_array_equal(x, x2)
+            np.testing.assert_array_equal(y, y2)
     assert [len(y) for _, y in first] == [4, 4, 2, 4, 4, 2]
-    other = take(images.train_batches(data, 4, 4, 2)[0], 1)
+    other = take(images.train_batches(data, 4, 4, 2), 1)
     assert np.abs(other[0][0] - first[0][0]).max() > 0
 
 
 def test_an_epoch_holds_every_image_once():
     data = images.random_images(10, (8, 8, 1), 4)
     data = images.dataclasses.replace(data, labels=np.arange(10, dtype=np.int32))
-    batches = take(images.train_batches(data, 4, 0)[0], 6)
+    batches = take(images.train_batches(data, 4, 0), 6)
     for epoch in (batches[:3], batches[3:]):
         assert sorted(np.concatenate([y for _, y in epoch])) == list(range(10))
     assert [y.tolist() for _, y in batches[:3]] != [y.tolist() for _, y in batches[3:]]

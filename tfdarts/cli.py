@@ -1,21 +1,17 @@
 """What the command lines share: flags made from a recipe's options, and errors as one line with exit code 2."""
 
 import sys
+import types
 
+import tensorflow as tf
 from absl import app, flags, logging
 
 from tfdarts import recipes
-from tfdarts.data.images import DataError
-from tfdarts.genotype import GenotypeError
-from tfdarts.recipes import OptionError
-from tfdarts.space import SpaceError
+from tfdarts import run as run_folder
+from tfdarts.errors import UserError
 
 FLAGS = flags.FLAGS
 _DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
-
-
-class UserError(ValueError):
-    """Something that the user can put right, with a sentence that says how."""
 
 
 def define(stage):
@@ -23,13 +19,46 @@ def define(stage):
     flags.DEFINE_string("recipe", recipes.DEFAULT, f"hyperparameters by name: {', '.join(recipes.RECIPES)}")
     for name, value in recipes.RECIPES[recipes.DEFAULT][stage].items():
         _DEFINE[type(value)](name, None, recipes.HELP[name] + "; default: the recipe's")
+    flags.DEFINE_string("resume", None, "folder of a run to go on with, from its last checkpoint, with its options")
+    flags.DEFINE_string("logdir", None, "folder of all runs; default: logs, or where the resumed run is")
+    for name, (value, text) in _COMMON.items():
+        _DEFINE[bool if value is None else type(value)](name, None, f"{text}; default: {_default(value)}")
+    flags.DEFINE_bool("dry_run", False, "print what the network costs as JSON, without data, and stop")
+
+
+# Options of every run beside the recipe's; an unset boolean depends on the machine.
+_COMMON = {
+    "data_dir": ("", "folder of data prepared by TensorFlow Datasets"),
+    "seed": (0, "gives weights, data order, augmentation and drop-path"),
+    "deterministic": (None, "the same bits from the same seed, on the same machine"),
+    "checkpoint_minutes": (10.0, "time between checkpoints within an epoch; there is one at its end besides"),
+    "jit_compile": (False, "compile the step by XLA; worth trying on a GPU, slow on a CPU"),
+}
+
+
+def _default(value):
+    return {None: "yes without a GPU", "": "TensorFlow Datasets' own"}.get(value, value)
 
 
 def options(stage):
-    """The resolved options of a stage: the recipe's, and over them what the user gave."""
-    names = recipes.RECIPES[recipes.DEFAULT][stage]
+    """The resolved options of a stage: the recipe's or the resumed run's, and over them what the user gave."""
+    names = [*recipes.RECIPES[recipes.DEFAULT][stage], *_COMMON]
     given = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
-    return recipes.resolve(FLAGS.recipe, stage, given)
+    if FLAGS.resume is not None:
+        if FLAGS["recipe"].using_default_value is False:
+            given["recipe"] = FLAGS.recipe
+        return run_folder.saved_options(FLAGS.resume, given)
+    if not given.get("checkpoint_minutes", 0) >= 0:
+        raise UserError(f"--checkpoint_minutes must be at least 0. Received: {given['checkpoint_minutes']}.")
+    common = {name: given.pop(name, value) for name, (value, _) in _COMMON.items()}
+    return types.SimpleNamespace(**vars(recipes.resolve(FLAGS.recipe, stage, given)), **common)
+
+
+def start_run(kind, options):
+    """The folder of a new run, or of the one that `--resume` names."""
+    if FLAGS.resume is not None:
+        return run_folder.Run.resume(FLAGS.resume, FLAGS.logdir, options)
+    return run_folder.Run.start(FLAGS.logdir or "logs", kind, options)
 
 
 def run(main, positional=False):
@@ -53,8 +82,18 @@ def run(main, positional=False):
         logging.set_verbosity(logging.WARNING)
         try:
             main(argv[1:])
-        except (UserError, OptionError, DataError, GenotypeError, SpaceError) as error:
+        except UserError as error:
             _fail(str(error))
+        except run_folder.Stopped as stop:
+            print(f"{stop}; go on by: python3 {sys.argv[0]} --resume {stop.folder}", file=sys.stderr)
+            sys.exit(stop.code)
+        except KeyboardInterrupt:
+            print("stopped by SIGINT before there was anything to save", file=sys.stderr)
+            sys.exit(130)
+        except (tf.errors.ResourceExhaustedError, MemoryError):
+            size = FLAGS["batch_size"].value if "batch_size" in FLAGS else None
+            smaller = f"--batch_size {max(1, size // 2)}" if size else "a smaller --batch_size"
+            _fail(f"out of memory; try {smaller} (--dry_run estimates what a step needs)")
 
     app.run(guarded, flags_parser=parse)
 

@@ -179,25 +179,29 @@ def test_batches(data, batch_size):
     return batches.map(lambda x, y: (normalize(x, data.mean, data.std), y)).prefetch(2)
 
 
-def train_batches(data, batch_size, seed, cutout_length=0, drop_remainder=False):
+def steps_per_epoch(data, batch_size):
+    """Batches in an epoch; the last one may be short."""
+    return -(-len(data) // batch_size)
+
+
+def train_batches(data, batch_size, seed, cutout_length=0, start=0):
     """Endless shuffled and augmented batches; the n-th is a function of `seed` and n alone.
 
     Args:
         data: `Images`.
         seed: int; gives order and augmentation.
         cutout_length: side of the square that is blacked out, 0 for none.
-        drop_remainder: leave out the short last batch of an epoch.
+        start: number of the first batch, for going on with a run.
 
     Returns:
-        A `tf.data.Dataset` of `(images, labels)`, and the number of batches in an epoch.
+        A `tf.data.Dataset` of `(images, labels)`.
     """
-    count = len(data)
-    steps = count // batch_size if drop_remainder else -(-count // batch_size)
+    count, steps = len(data), steps_per_epoch(data, batch_size)
     pixels, labels = tf.constant(data.images), tf.constant(data.labels)
 
     def indices(epoch):
         order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=tf.stack([np.int64(seed), epoch]))
-        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size, drop_remainder=drop_remainder)
+        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
         return tf.data.Dataset.zip(tf.data.Dataset.range(epoch * steps, (epoch + 1) * steps), batches)
 
     def batch(step, chosen):
@@ -207,8 +211,8 @@ def train_batches(data, batch_size, seed, cutout_length=0, drop_remainder=False)
             images = cutout(images, draw, cutout_length)
         return images, tf.gather(labels, chosen)
 
-    dataset = tf.data.Dataset.range(np.iinfo(np.int64).max).flat_map(indices)
-    return dataset.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4), steps
+    dataset = tf.data.Dataset.range(start // steps, np.iinfo(np.int64).max).flat_map(indices).skip(start % steps)
+    return dataset.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
 def pairs(train, valid):

@@ -1,0 +1,220 @@
+"""Runs that are stopped, killed, damaged, and go on to the same bits."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from tfdarts import run
+from tfdarts.errors import UserError
+from tfdarts.learner import Learner
+
+ROOT = pathlib.Path(__file__).parent.parent
+TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "3", "--batch_size", "120", "--epochs", "2"]
+SEARCH = ["search_cell.py", *TINY, "--nodes", "1", "--multiplier", "1", "--checkpoint_minutes", "0"]
+COMMANDS = {
+    "second": SEARCH,
+    "first": [*SEARCH, "--nounrolled"],
+    "train": ["train.py", *TINY, "--arch", "digits", "--checkpoint_minutes", "0"],
+}
+
+
+def launch(*arguments):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    command, pipe = [sys.executable, *map(str, arguments)], subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def finish(process, code=0):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == code, err[-3000:]
+    return out, err
+
+
+def folder_of(logs):
+    (made,) = pathlib.Path(logs).glob("*_arch/*")
+    return made
+
+
+def outcome(folder):
+    """All that a run leaves that must not depend on its interruptions: every variable, metrics, genotypes, results."""
+    newest = max(folder.glob("checkpoint_*.npz"))
+    with np.load(newest) as arrays:
+        state = {name: arrays[name].tobytes() for name in arrays.files if name != "seconds"}
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    metrics = [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+    genotypes = {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("genotype*") if p.suffix != ".svg"}
+    results = folder / "results.json"
+    results = json.loads(results.read_text()) | {"seconds": 0} if results.exists() else None
+    mixing = (folder / "mixing.jsonl").read_text() if results is None else None
+    return newest.name.split("_")[1], state, metrics, genotypes, results, mixing
+
+
+def kill_at(step, process, logs):
+    """SIGKILL once the checkpoint of that step, or of a later one, is there."""
+    while process.poll() is None:
+        steps = [int(p.name.split("_")[1]) for p in pathlib.Path(logs).glob("*_arch/*/checkpoint_*.npz")]
+        if steps and max(steps) >= step:
+            break
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_a_killed_run_goes_on_to_the_same_bits(kind, tmp_path):
+    command, steps = COMMANDS[kind], 12 if kind != "train" else 24
+    finish(launch(*command, "--logdir", tmp_path / "whole"))
+    expected = outcome(folder_of(tmp_path / "whole"))
+    assert int(expected[0]) == steps
+    kill_at(random.randrange(1, steps), launch(*command, "--logdir", tmp_path / "cut"), tmp_path / "cut")
+    cut = folder_of(tmp_path / "cut")
+    out, _ = finish(launch(command[0], "--resume", cut))
+    assert outcome(cut) == expected
+
+
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path):
+    process = launch(*COMMANDS["first"], "--checkpoint_minutes", "60", "--epochs", "5000", "--logdir", tmp_path)
+    while not list(tmp_path.glob("*/*/metrics.jsonl")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, err = finish(process, 128 + signal.SIGTERM)
+    folder = folder_of(tmp_path)
+    assert f"go on by: python3 search_cell.py --resume {folder}" in err
+    assert "Traceback" not in err
+    step = int(max(folder.glob("checkpoint_*.npz")).name.split("_")[1])
+    assert f"after step {step}," in err
+
+
+class Small(Learner):
+    """Fits a constant; enough of a model for the folder's tests."""
+
+    def __init__(self):
+        layer = keras.layers.Dense(1)
+        layer.build((None, 1))
+        network = keras.Sequential([layer])
+        network.build((None, 1))
+        super().__init__(network, 0.1, 0.9, 0.0, 5.0)
+        self.built = True
+
+
+@pytest.fixture
+def log(tmp_path):
+    return run.Run.start(tmp_path, "search_arch", run.types.SimpleNamespace(epochs=3, layers=2, checkpoint_minutes=1.0))
+
+
+def saved(log, model, *steps):
+    for step in steps:
+        model.step.assign(step)
+        log.save_checkpoint(model, 10.0 * step)
+
+
+def test_the_newest_two_checkpoints_are_kept(log):
+    saved(log, Small(), 1, 2, 10)
+    assert [p.name[:20] for p in sorted(log.folder.glob("*.npz"))] == ["checkpoint_000000002", "checkpoint_000000010"]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-7], lambda data: data[:99] + b"x" + data[100:], lambda _: b""])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(log, damage, capsys):
+    model = Small()
+    saved(log, model, 1, 2)
+    newest = max(log.folder.glob("*.npz"))
+    newest.write_bytes(damage(newest.read_bytes()))
+    values, seconds = log.restore(model)
+    assert seconds == 10.0 and int(model.step.numpy()) == 1
+    assert f"{newest} is damaged" in capsys.readouterr().err
+    for path in log.folder.glob("*.npz"):
+        path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match="start a new run"):
+        log.restore(model)
+
+
+def test_a_checkpoint_of_another_network_is_refused(log):
+    model = Small()
+    saved(log, model, 1)
+    model.extra = model.add_weight(name="extra", shape=(3,))
+    with pytest.raises(UserError, match="another network"):
+        log.restore(model)
+
+
+def test_the_state_holds_metrics_and_optimizer():
+    model = Small()
+    names = " ".join(v.path for v in model.state())
+    for part in ("kernel", "bias", "momentum", "step", "learning_rate", "loss/total", "accuracy/count"):
+        assert part in names
+
+
+def test_lines_that_the_checkpoint_does_not_hold_are_dropped(log):
+    for epoch in (1, 2, 3):
+        log.append("metrics.jsonl", {"epoch": epoch})
+    with (log.folder / "metrics.jsonl").open("a") as lines:
+        lines.write('{"epoch": 4, "lo')
+    log.forget_after(2)
+    assert (log.folder / "metrics.jsonl").read_text() == '{"epoch": 1}\n{"epoch": 2}\n'
+
+
+def test_a_changed_configuration_is_refused_by_name(log):
+    assert run.saved_options(log.folder, {"epochs": 4, "checkpoint_minutes": 2.0}).epochs == 4
+    assert run.saved_options(log.folder, {"layers": 2}).layers == 2
+    for given, name in (({"epochs": 2}, "--epochs 2"), ({"layers": 3, "nodes": 4}, "--layers 3 .was 2., --nodes 4")):
+        with pytest.raises(UserError, match=name):
+            run.saved_options(log.folder, given)
+    with pytest.raises(UserError, match="not the folder of a run"):
+        run.saved_options(log.folder / "nothing", {})
+
+
+def test_a_resumed_run_can_move_to_another_folder(log, tmp_path):
+    saved(log, Small(), 5)
+    moved = run.Run.resume(log.folder, tmp_path / "other", run.types.SimpleNamespace(epochs=9))
+    assert moved.folder == tmp_path / "other" / "search_arch" / log.folder.name
+    assert json.loads((moved.folder / "config.json").read_text())["epochs"] == 9
+    assert int(moved.restore(Small())[0][[v.path.endswith("step") for v in Small().state()].index(True)]) == 5
+
+
+def test_no_room_is_a_sentence_and_keeps_the_last_checkpoint(log):
+    import resource
+
+    model = Small()
+    saved(log, model, 1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(UserError, match="last checkpoint is intact"):
+            saved(log, model, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    log.restore(model)
+    assert int(model.step.numpy()) == 1
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root can write anywhere")
+def test_a_folder_that_cannot_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="--logdir"):
+        run.Run.start(tmp_path, "search_arch", run.types.SimpleNamespace())
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "logs").write_text("")
+    with pytest.raises(UserError, match="--logdir"):
+        run.Run.start(tmp_path / "logs", "search_arch", run.types.SimpleNamespace())
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
+    process = launch(*COMMANDS["train"], "--learning_rate", "1e30", "--grad_clip", "1e30", "--logdir", tmp_path)
+    _, err = finish(process, 2)
+    assert "Traceback" not in err
+    line = err.splitlines()[-1]
+    assert "not finite at step" in line and "learning rate 1e+30" in line and "smaller --learning_rate" in line
+    for path in folder_of(tmp_path).glob("checkpoint_*.npz"):
+        with np.load(path) as arrays:
+            assert all(np.isfinite(arrays[name]).all() for name in arrays.files)
