@@ -33,7 +33,7 @@ class Batches:
         from tfdarts.data import images
 
         data = images.random_images(4096, (32, 32, 3), 10)
-        self.iterator = iter(images.train_batches(data, batch_size, 0)[0])
+        self.iterator = iter(images.train_batches(data, batch_size, 0))
         self.waited = 0.0
 
     def next(self):
