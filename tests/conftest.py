@@ -2,6 +2,8 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import tfdarts  # noqa: F401, I001  before TensorFlow, for the environment that it sets
+
 import keras
 import pytest
 import tensorflow as tf

@@ -99,7 +99,7 @@ def test_parameters_and_multiply_adds(entry):
     shape = (224, 224, 3) if entry["network"] == "imagenet" else (32, 32, 3)
     if entry["network"] == "search":
         network = Supernet(space.load("regular"), entry["classes"], entry["channels"], entry["layers"])
-        mixing = [tf.ones(network.mixing_shape)] * 2
+        mixing = {name: tf.ones((len(rows), len(columns))) for name, (rows, columns) in network.tables.items()}
 
         def forward(x):
             return network(x, mixing, training=False)

@@ -1,3 +1,8 @@
+import os
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -6,6 +11,7 @@ from ops import regular
 from ops.common import FactorizedReduce, ReLUConvBN
 from tests import reference
 
+ROOT = pathlib.Path(__file__).parent.parent
 MANIFEST = reference.load("ops/manifest.json")
 CASES = [(name.removesuffix(".npz"), case["prefix"]) for name, cases in MANIFEST["files"].items() for case in cases]
 
@@ -126,3 +132,30 @@ def test_dilated_convolution_on_odd_sizes(kernel_size, stride, float64):
 def test_an_even_kernel_is_refused():
     with pytest.raises(ValueError, match="odd"):
         regular.SepConv(4, 4, 1, 1, True)
+
+
+@pytest.mark.parametrize("onednn", ["0", "1"])
+def test_grouped_pointwise_has_its_gradient_with_and_without_onednn(onednn):
+    program = """
+import numpy as np, tensorflow as tf
+from ops.common import grouped_pointwise
+
+draw = np.random.default_rng(0).normal
+x, kernel = tf.constant(draw(size=(2, 3, 3, 8)), "float32"), tf.constant(draw(size=(1, 1, 4, 6)), "float32")
+
+def separate(x, kernel, edges):
+    parts = zip(tf.split(x, edges, -1), tf.split(kernel, edges, -1))
+    return tf.concat([tf.nn.conv2d(y, k, 1, "VALID") for y, k in parts], -1)
+
+def gradients(function):
+    with tf.GradientTape() as tape:
+        tape.watch([x, kernel])
+        y = function(x, kernel, 2)
+        loss = tf.reduce_sum(y**2)
+    return [y, *tape.gradient(loss, [x, kernel])]
+
+for got, expected in zip(tf.function(gradients)(grouped_pointwise), gradients(separate)):
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+"""
+    environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": onednn}
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True)

@@ -95,22 +95,27 @@ class Genotype:
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
+SPACES = {"conv": Genotype}
+
+
 def _check(condition, message):
     if not condition:
         raise GenotypeError(message)
 
 
 def from_dict(data):
-    """Builds a `Genotype` from parsed JSON. Raises GenotypeError if it is not one."""
+    """Builds the genotype of the space that parsed JSON names. Raises GenotypeError if it is not one."""
     _check(isinstance(data, dict), "A genotype file must hold one JSON object.")
     version = data.get("version", VERSION)
     _check(version == VERSION, f"This program reads genotypes of version {VERSION}. Received: {version!r}.")
-    missing = [name for name in FIELDS if name not in data]
+    space = data.get("space", "conv")
+    _check(space in tuple(SPACES), f"`space` must be one of {', '.join(SPACES)}. Received: {space!r}.")
+    fields = {field.name: field for field in dataclasses.fields(SPACES[space])}
+    missing = [name for name, field in fields.items() if field.default is dataclasses.MISSING and name not in data]
     _check(not missing, f"The genotype lacks {', '.join(missing)}.")
-    known = {"version", "space", "ops", *FIELDS}
-    unknown = sorted(set(data) - known)
+    unknown = sorted(set(data) - {"version", *fields})
     _check(not unknown, f"The genotype has unknown fields: {', '.join(unknown)}.")
-    return Genotype(**{name: value for name, value in data.items() if name != "version"})
+    return SPACES[space](**{name: value for name, value in data.items() if name != "version"})
 
 
 def from_text(text):
@@ -159,22 +164,22 @@ def names(space="conv"):
     return sorted(path.stem for path in (GENOTYPES / space).glob("*.json"))
 
 
-def load(source):
-    """Reads a genotype: a shipped name, a JSON file, or a text file that holds `Genotype(...)`.
+def load(source, space="conv"):
+    """Reads a genotype: a name shipped for `space`, a JSON file, or a text file that holds `Genotype(...)`.
 
     Raises:
         GenotypeError: with a sentence that says what is wrong.
     """
     path = pathlib.Path(source)
-    shipped = GENOTYPES / "conv" / f"{ALIASES.get(str(source), source)}.json"
-    if shipped.parent == GENOTYPES / "conv" and shipped.is_file():
+    shipped = GENOTYPES / space / f"{ALIASES.get(str(source), source)}.json"
+    if shipped.parent == GENOTYPES / space and shipped.is_file():
         path = shipped
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise GenotypeError(
             f"Cannot read a genotype from {str(source)!r} ({error.__class__.__name__}); "
-            f"give a file or one of {', '.join(names())}."
+            f"give a file or one of {', '.join(names(space))}."
         ) from None
     try:
         try:

@@ -422,15 +422,15 @@ class Genotypes(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         genotype = self.model.genotype()
         self.run.write(f"train/genotype_epoch_{epoch + 1}", genotype.to_json())
-        mixing = dict(zip(("normal", "reduce"), np.array(self.model.mixing())))
-        names = self.model.supernet.space.searched
-        lines = {kind: np.round(table.astype(float), 6).tolist() for kind, table in mixing.items()}
-        self.run.append("mixing.jsonl", {"epoch": epoch + 1, "operations": names} | lines)
+        line = {"epoch": epoch + 1, "skip_connections": genotype.skip_connections(), "tables": {}}
         values = {"skip_connections": genotype.skip_connections()}
-        for kind, table in mixing.items():
+        for kind, table in self.model.mixing().items():
+            table, (edges, names) = np.asarray(table, float), self.model.supernet.tables[kind]
+            line["tables"][kind] = {"edges": edges, "operations": names, "weights": np.round(table, 6).tolist()}
             for row, weights in enumerate(table):
                 values[f"entropy/{kind}/edge_{row:02d}"] = -(weights * np.log(weights)).sum()
                 values |= {f"mixing/{kind}/edge_{row:02d}/{name}": weight for name, weight in zip(names, weights)}
+        self.run.append("mixing.jsonl", line)
         self.run.scalars(epoch + 1, values)
 
 

@@ -1,9 +1,11 @@
 """The network that is searched: every edge carries every operation."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfdarts.cell import Cell, MixedEdges
+from tfdarts.genotype import NONE, Genotype
 from tfdarts.network import CifarStem, Linear, plan
 
 
@@ -22,9 +24,36 @@ def edge_rows(num_nodes):
     return result
 
 
-def num_edges(num_nodes):
-    """Edges of a cell, that is rows of its table of mixing weights: 14 for 4 nodes."""
-    return num_nodes * (num_nodes + 3) // 2
+def edge_names(num_nodes):
+    """Names of the rows of a table of mixing weights, for people: 14 of them for 4 nodes."""
+    states = ["c_{k-2}", "c_{k-1}", *map(str, range(num_nodes))]
+    return tuple(f"{states[source]} to {node}" for node in range(num_nodes) for source in range(2 + node))
+
+
+def strongest(mixing, operations, nodes):
+    """The discrete cell that mixing weights stand for (DARTS, section 2.4).
+
+    Each node keeps the two incoming edges whose best operation other than `none` weighs most, the heavier first (ties:
+    the lower source), and of each edge that operation. `none` has no say but for the weight that it takes from others.
+
+    Args:
+        mixing: `(edges, operations)`, rows as in `edge_rows`.
+        operations: names of the columns.
+        nodes: int.
+
+    Returns:
+        A tuple of `(op, source)`.
+    """
+    mixing = np.array(mixing, np.float32)
+    if NONE in operations:
+        mixing[:, operations.index(NONE)] = -1.0
+    cell = []
+    for node in range(nodes):
+        first = node * (node + 3) // 2
+        rows = mixing[first : first + node + 2]
+        kept = np.argsort(-rows.max(-1), kind="stable")[:2]
+        cell.extend((operations[rows[source].argmax()], int(source)) for source in kept)
+    return tuple(cell)
 
 
 class Supernet(keras.Model):
@@ -43,7 +72,7 @@ class Supernet(keras.Model):
 
     Call arguments:
         images: `(batch, height, width, channels_in)`.
-        mixing: pair of `(edges, operations)`, for normal and reduction cells, rows as in `edge_rows`.
+        mixing: dictionary of `(edges, operations)` for `normal` and `reduce` cells, rows as in `edge_rows`.
 
     Returns:
         Logits `(batch, classes)`.
@@ -68,18 +97,18 @@ class Supernet(keras.Model):
         self.classifier = Linear(classes, name="classifier")
 
     @property
-    def mixing_shape(self):
-        """Shape of each of the two tables of mixing weights."""
-        return num_edges(self.nodes), len(self.space.searched)
+    def tables(self):
+        """The tables of mixing weights that it takes: name to the names of rows (edges) and columns (operations)."""
+        return {kind: (edge_names(self.nodes), self.space.searched) for kind in ("normal", "reduce")}
 
     def build(self, shape):
         # Runs the network once on symbolic maps, so that every layer knows its shapes.
-        table = keras.KerasTensor(self.mixing_shape)
-        self.compute_output_spec(keras.KerasTensor(shape), (table, table), training=True)
+        mixing = {name: keras.KerasTensor((len(rows), len(columns))) for name, (rows, columns) in self.tables.items()}
+        self.compute_output_spec(keras.KerasTensor(shape), mixing, training=True)
         self.built = True
 
     def call(self, images, mixing, training=None):
-        weights = [self._by_source(table) for table in mixing]
+        weights = [self._by_source(mixing[kind]) for kind in ("normal", "reduce")]
         s0, s1 = self.stem(images, training=training)
         for cell, reduction in zip(self.cells, self.cell_is_reduction):
             s0, s1 = s1, cell(s0, s1, weights=weights[reduction], training=training)
@@ -90,3 +119,9 @@ class Supernet(keras.Model):
         rows = [rows for _, rows in edge_rows(self.nodes)]
         ordered = tf.gather(table, [row for group in rows for row in group])
         return [tf.unstack(part, axis=1) for part in tf.split(ordered, [len(group) for group in rows])]
+
+    def genotype(self, mixing):
+        """The `Genotype` that mixing weights stand for."""
+        cells = {kind: strongest(mixing[kind], self.space.searched, self.nodes) for kind in ("normal", "reduce")}
+        concat = tuple(range(2 + self.nodes - self.multiplier, 2 + self.nodes))
+        return Genotype(**cells, normal_concat=concat, reduce_concat=concat, ops=self.space.name)

@@ -1,43 +1,16 @@
 """DARTS: architecture parameters by gradient descent (Liu et al. 2019, arXiv:1806.09055, algorithm 1)."""
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfdarts import optimizers
-from tfdarts.genotype import NONE, Genotype
 from tfdarts.learner import Learner
 from tfdarts.strategies import hypergradient
 
 ORDERS = ("weights", "first", "second")
-
-
-def derive(alphas, operations, nodes):
-    """The discrete cell that architecture parameters stand for (section 2.4).
-
-    Softmax over all operations first, `none` included; each node keeps the two incoming edges whose best other
-    operation is most probable, the more probable first (ties: the lower source), and of each edge that operation.
-
-    Args:
-        alphas: `(edges, operations)`, rows ordered by node, then by source.
-        operations: names of the columns.
-        nodes: int.
-
-    Returns:
-        A tuple of `(op, source)`.
-    """
-    alphas = np.asarray(alphas, np.float32)
-    exponentials = np.exp(alphas - alphas.max(-1, keepdims=True))
-    probabilities = exponentials / exponentials.sum(-1, keepdims=True)
-    if NONE in operations:
-        probabilities[:, operations.index(NONE)] = -1.0
-    cell = []
-    for node in range(nodes):
-        first = node * (node + 3) // 2
-        rows = probabilities[first : first + node + 2]
-        strongest = np.argsort(-rows.max(-1), kind="stable")[:2]
-        cell.extend((operations[rows[source].argmax()], int(source)) for source in strongest)
-    return tuple(cell)
 
 
 class Darts(Learner):
@@ -73,7 +46,8 @@ class Darts(Learner):
             raise ValueError(f"`order` must be one of {', '.join(ORDERS)}. Received: {order!r}.")
         self.order = order
         self.arch_hyper = (arch_learning_rate, arch_betas, arch_weight_decay)
-        shape = (2, *supernet.mixing_shape)  # normal cells, reduction cells
+        self.shapes = {name: (len(rows), len(columns)) for name, (rows, columns) in supernet.tables.items()}
+        shape = (sum(math.prod(shape) for shape in self.shapes.values()),)  # all tables as one vector
         start = keras.initializers.RandomNormal(0.0, 1e-3, seed=seed)
         self.alphas = self.add_weight(name="alphas", shape=shape, initializer=start)
         self.first = self.add_weight(name="adam_first", shape=shape, initializer="zeros", trainable=False)
@@ -91,7 +65,7 @@ class Darts(Learner):
             optimizers.unflatten(weights, self.supernet.trainable_variables),
             [v.value for v in self.supernet.non_trainable_variables],
             images,
-            tf.unstack(tf.nn.softmax(alphas)),
+            self._softmax(alphas),
             training=True,
         )
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
@@ -163,13 +137,14 @@ class Darts(Learner):
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         return self.update_metrics(loss, logits, labels)
 
+    def _softmax(self, alphas):
+        parts = tf.split(alphas, [math.prod(shape) for shape in self.shapes.values()])
+        return {name: tf.nn.softmax(tf.reshape(part, shape)) for (name, shape), part in zip(self.shapes.items(), parts)}
+
     def mixing(self):
-        """The mixing weights, softmax of the architecture parameters: tables for normal and for reduction cells."""
-        return tf.unstack(tf.nn.softmax(self.alphas.value))
+        """The mixing weights by table: the softmax of each row of architecture parameters."""
+        return self._softmax(self.alphas.value)
 
     def genotype(self):
-        """The genotype that the architecture parameters stand for now."""
-        space, nodes = self.supernet.space, self.supernet.nodes
-        normal, reduce = (derive(table, space.searched, nodes) for table in self.alphas.numpy())
-        concat = tuple(range(2 + nodes - self.supernet.multiplier, 2 + nodes))
-        return Genotype(normal, concat, reduce, concat, ops=space.name)
+        """The genotype that the architecture parameters stand for now (section 2.4)."""
+        return self.supernet.genotype({name: np.asarray(table) for name, table in self.mixing().items()})
