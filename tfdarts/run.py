@@ -52,6 +52,12 @@ def configure_tensorflow(seed=0, deterministic=None):
         tf.config.experimental.enable_op_determinism()
 
 
+def forget(seed):
+    """Frees what Keras remembers of networks before, and begins its random numbers anew."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+
+
 def saved_options(folder, given):
     """The options of the run in `folder`, for going on with it.
 
@@ -65,7 +71,7 @@ def saved_options(folder, given):
     path = pathlib.Path(folder) / "config.json"
     try:
         saved = json.loads(path.read_text())
-        options = {name: saved[name] for name in saved if name not in ("command", "versions", "data")}
+        options = {name: saved[name] for name in saved if name not in ("command", "versions")}
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"{folder} is not the folder of a run: cannot read {path} ({type(error).__name__}); "
