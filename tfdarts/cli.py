@@ -55,7 +55,7 @@ def options(stage):
     if FLAGS.resume is not None:
         if FLAGS["recipe"].using_default_value is False:
             given["recipe"] = FLAGS.recipe
-        return run_folder.saved_options(FLAGS.resume, given)
+        return run_folder.saved_options(FLAGS.resume, names, given)
     resolved = recipes.resolve(FLAGS.recipe, stage, given)
     common = {name: value for name, (value, _) in _COMMON.items()}
     return types.SimpleNamespace(**common | vars(resolved), data=None)

@@ -58,15 +58,16 @@ def forget(seed):
     keras.utils.set_random_seed(seed)
 
 
-def saved_options(folder, given):
+def saved_options(folder, names, given):
     """The options of the run in `folder`, for going on with it.
 
     Args:
         folder: the run's folder.
+        names: of the options that the command needs.
         given: what the user gave beside it, as a dictionary.
 
     Raises:
-        UserError: if there is no run, or `given` differs from the run's options where it may not.
+        UserError: if there is no run, another command's, or `given` differs from its options where it may not.
     """
     path = pathlib.Path(folder) / "config.json"
     try:
@@ -77,6 +78,12 @@ def saved_options(folder, given):
             f"{folder} is not the folder of a run: cannot read {path} ({type(error).__name__}); "
             "give logs/search_arch/<time> or logs/eval_arch/<time>"
         ) from None
+    lacking = sorted(set(names) - set(options))
+    if lacking:
+        maker = " ".join(map(str, saved.get("command", ["another program"])[:1]))
+        raise UserError(
+            f"{folder} is a run of {maker}, which this command cannot go on with (no {lacking[0]} is saved)"
+        )
     differing = []
     for name, value in given.items():
         if value == options.get(name) or name in MAY_CHANGE:
