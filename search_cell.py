@@ -84,7 +84,7 @@ def main(_):
         halves = ((train, options.seed), (valid, options.seed + 1))
         return images.pairs(*(images.train_batches(x, options.batch_size, seed, length, step) for x, seed in halves))
 
-    log = cli.start_run("search_arch", options)
+    log = cli.start_run(options)
     print(f"searching {'second' if options.unrolled else 'first'} order on {options.dataset}, run in {log.folder}")
     run.fit(
         log,
@@ -102,7 +102,7 @@ def main(_):
 
 def draw(options):
     """`--strategy random`: writes genotypes drawn uniformly, and says how to train them."""
-    log = cli.start_run("search_arch", options)
+    log = cli.start_run(options)
     operations = space.load(options.ops)
     drawn = random.genotypes(operations, options.nodes, options.multiplier, options.samples, options.seed)
     paths = [log.write(f"genotype_{i}.json", cells.to_json()) for i, cells in enumerate(drawn, 1)]

@@ -31,9 +31,10 @@ def load_genotypes(more):
         return [genotype.load(f"{FLAGS.resume}/genotype.json")]
     if (FLAGS.genotype_file is None) == (FLAGS.arch is None):
         raise cli.UserError("give either --genotype_file FILE or --arch NAME")
-    if FLAGS.arch is not None and FLAGS.arch not in [*genotype.names(), *genotype.ALIASES]:
-        raise cli.UserError(f"no genotype is called {FLAGS.arch!r}; there are {', '.join(genotype.names())}")
-    loaded = [genotype.load(name) for name in [FLAGS.genotype_file or FLAGS.arch, *more]]
+    space = cli.space()
+    if FLAGS.arch is not None and FLAGS.arch not in [*genotype.names(space), *genotype.ALIASES]:
+        raise cli.UserError(f"no genotype is called {FLAGS.arch!r}; there are {', '.join(genotype.names(space))}")
+    loaded = [genotype.load(name, space) for name in [FLAGS.genotype_file or FLAGS.arch, *more]]
     for cells in loaded:
         if FLAGS.ops is not None and FLAGS.ops != cells.ops:
             raise cli.UserError(f"--ops {FLAGS.ops} contradicts the genotype, which names {cells.ops}")
@@ -109,7 +110,7 @@ def train_and_test(options, cells, train, test):
     if options.schedule == "exponential":
         schedule = optimizers.exponential(options.learning_rate, options.gamma)
     length = options.cutout_length if options.cutout else 0
-    log = cli.start_run("eval_arch", options)
+    log = cli.start_run(options)
     log.write("genotype.json", cells.to_json())
     print(f"training on {options.dataset}, run in {log.folder}")
     seconds = run.fit(

@@ -58,12 +58,12 @@ def forget(seed):
     keras.utils.set_random_seed(seed)
 
 
-def saved_options(folder, names, given):
+def saved_options(folder, stage, given):
     """The options of the run in `folder`, for going on with it.
 
     Args:
         folder: the run's folder.
-        names: of the options that the command needs.
+        stage: `"search"` or `"train"`.
         given: what the user gave beside it, as a dictionary.
 
     Raises:
@@ -78,12 +78,9 @@ def saved_options(folder, names, given):
             f"{folder} is not the folder of a run: cannot read {path} ({type(error).__name__}); "
             "give logs/search_arch/<time> or logs/eval_arch/<time>"
         ) from None
-    lacking = sorted(set(names) - set(options))
-    if lacking:
+    if options.get("stage") != stage:
         maker = " ".join(map(str, saved.get("command", ["another program"])[:1]))
-        raise UserError(
-            f"{folder} is a run of {maker}, which this command cannot go on with (no {lacking[0]} is saved)"
-        )
+        raise UserError(f"{folder} is a run of {maker}, which this command cannot go on with")
     differing = []
     for name, value in given.items():
         if value == options.get(name) or name in MAY_CHANGE:
@@ -117,7 +114,7 @@ class Run:
 
         Args:
             logdir: folder of all runs.
-            kind: `"search_arch"` or `"eval_arch"`.
+            kind: `"search_arch"` or `"eval_arch"`, for the stages `"search"` and `"train"`.
             options: namespace of resolved options.
 
         Raises:
