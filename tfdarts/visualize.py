@@ -126,13 +126,13 @@ class Drawing:
 
     Args:
         cells: list of `Graph` of the same nodes, in the order of time.
-        palette: label to `#rrggbb`; default: colours of its own.
+        palette: operation (a label's first line) to `#rrggbb`; default: colours of its own.
     """
 
     def __init__(self, cells, palette=None):
         self.cells, self.slots = cells, _slots(cells)
         labels = {label for cell in cells for *_, label in cell.edges}
-        self.palette = palette or colours(sorted(labels))
+        self.palette = palette or colours(sorted({label.split("\n")[0] for label in labels}))
         lines = [label.split("\n") for label in labels] or [[""]]
         largest = max(cells, key=lambda cell: len(cell.nodes))
         names = max(text_width(name) for name in (*largest.inputs, *largest.nodes, largest.output)) + 16
@@ -166,11 +166,12 @@ class Drawing:
             elif taps:
                 canvas.line([(x + width, y), (max(taps), y)], QUIET)
         for x, (source, node, label) in zip(middles, cell.edges):
-            y, colour = rows[source], self.palette.get(label, INK)
+            y, colour = rows[source], self.palette[label.split("\n")[0]]
             canvas.arrow([(x, y), (x, rows[self.inputs + node] - 15)], colour, 2)
             canvas.dot(x, y, 3.2, colour)
         for x, (source, node, label) in zip(middles, cell.edges):
-            colour, lines = self.palette.get(label, INK), label.split("\n")
+            lines = label.split("\n")
+            colour = self.palette[lines[0]]
             new = before is not None and (source, node, label) not in before
             y, width = rows[source] + 10, self.column - 10
             canvas.box(x - width / 2, y, width, self.pill, tint(colour), INK if new else colour, 2.6 if new else 1.2, 6)
@@ -232,7 +233,9 @@ def ascii_drawing(genotype):
     for graph in graphs(genotype).values():
         lines.append(graph.title)
         for node, name in enumerate(graph.nodes):
-            parts = (f"{label}({graph.states[source]})" for source, to, label in graph.edges if to == node)
+            parts = (
+                f"{' '.join(label.split())}({graph.states[source]})" for source, to, label in graph.edges if to == node
+            )
             lines.append(f"  {name} = {' + '.join(parts)}")
         lines.append(f"  {graph.output} = concat({', '.join(graph.states[i] for i in graph.joined)})")
     return "\n".join(lines)
