@@ -5,7 +5,7 @@ import math
 from tfdarts.canvas import FAINT, INK, QUIET, Canvas, colours, text_width
 
 
-def curves(title, series, palette=None, width=540, height=270):
+def curves(title, series, palette=None, width=546, height=280):
     """One chart with a line per series, and a legend with each line's last value.
 
     Args:
@@ -23,14 +23,36 @@ def curves(title, series, palette=None, width=540, height=270):
     canvas = Canvas(width, height + 18 * (len(rows) - 1), title)
     canvas.text(10, 16, title, 14, INK, "start")
     everything = list(series.values())
-    frame = (58, 34, width - 74, height - 92)
+    frame = (58, 34, width - 74, height - 98)
     x_range, y_range = _x_range(everything), _y_range(everything)
     _axes(canvas, frame, x_range, y_range, 11)
     canvas.text(frame[0] + frame[2] / 2, frame[1] + frame[3] + 30, "epoch", 11, QUIET)
     for name, points in series.items():
-        _plot(canvas, frame, x_range, y_range, points, palette[name], 2)
-    _legend(canvas, rows, 10, height - 14)
+        _plot(canvas, frame, x_range, y_range, points, palette[name], 2, 20)
+    _legend(canvas, rows, 10, height - 13)
     return canvas
+
+
+def mixing(lines, palette):
+    """For each table of mixing weights of a search, the chart of its edges over the epochs.
+
+    Args:
+        lines: those of `mixing.jsonl`, as dictionaries, at least one.
+        palette: operation to `#rrggbb`.
+
+    Returns:
+        A dictionary, name of the table to `Canvas`.
+    """
+    result = {}
+    for name, last in lines[-1]["tables"].items():
+        tables = {line["epoch"]: line["tables"][name] for line in lines if name in line["tables"]}
+        same = {
+            epoch: table["weights"]
+            for epoch, table in tables.items()
+            if (table["edges"], table["operations"]) == (last["edges"], last["operations"])
+        }
+        result[name] = panels(name, list(same), last["edges"], last["operations"], list(same.values()), palette)
+    return result
 
 
 def panels(title, epochs, edges, operations, weights, palette, width=1120):
@@ -47,7 +69,7 @@ def panels(title, epochs, edges, operations, weights, palette, width=1120):
     Returns:
         `Canvas`.
     """
-    across, tall = max(1, min(len(edges), 5)), 132
+    across, tall = max(1, min(len(edges), 5)), 150
     down = -(-len(edges) // across)
     rows = _legend_rows([(name, palette[name]) for name in operations], width - 20)
     top = 34 + 18 * len(rows) + 8
@@ -59,14 +81,14 @@ def panels(title, epochs, edges, operations, weights, palette, width=1120):
         for e in range(len(edges))
     ]
     everything = [points for edge in lines for points in edge]
-    x_range, y_range = _x_range(everything), _y_range(everything)
+    x_range, y_range = _x_range(everything), (0.0, 1.04 * _y_values(everything)[1] or 1.0)
     for e, edge in enumerate(edges):
         x, y = 44 + (e % across) * (width - 10) / across, top + (e // across) * tall
         frame = (x, y + 16, (width - 10) / across - 58, tall - 46)
         canvas.text(frame[0], y + 5, edge, 12, INK, "start")
         _axes(canvas, frame, x_range, y_range, 10)
         for points, name in zip(lines[e], operations):
-            _plot(canvas, frame, x_range, y_range, points, palette[name], 1.6)
+            _plot(canvas, frame, x_range, y_range, points, palette[name], 1.6, 1)
     canvas.text(width / 2, canvas.height - 12, "epoch", 11, QUIET)
     return canvas
 
@@ -77,7 +99,7 @@ def _axes(canvas, frame, x_range, y_range, size):
         at = y + height * (1 - (value - y_range[0]) / (y_range[1] - y_range[0]))
         canvas.line([(x, at), (x + width, at)], FAINT, 1)
         canvas.text(x - 6, at, _number(value), size, QUIET, "end")
-    whole = [value for value in _ticks(*x_range, max(2, int(width // 60))) if value == int(value)]
+    whole = [value for value in _ticks(*x_range, max(2, int(width // (4 * size)))) if value == int(value)]
     for value in whole or [x_range[0]]:
         at = x + width * (value - x_range[0]) / (x_range[1] - x_range[0])
         canvas.line([(at, y + height), (at, y + height + 4)], QUIET, 1)
@@ -85,7 +107,8 @@ def _axes(canvas, frame, x_range, y_range, size):
     canvas.line([(x, y), (x, y + height), (x + width, y + height)], QUIET, 1)
 
 
-def _plot(canvas, frame, x_range, y_range, points, colour, line):
+def _plot(canvas, frame, x_range, y_range, points, colour, line, dots):
+    """A line; with a dot at each point while there are at most `dots`, and where a point stands alone."""
     x, y, width, height = frame
     pieces = [[]]
     for epoch, value in points:
@@ -97,7 +120,7 @@ def _plot(canvas, frame, x_range, y_range, points, colour, line):
     for piece in pieces:
         if len(piece) > 1:
             canvas.line(piece, colour, line)
-        for at in piece if len(points) <= 20 else piece[:1] * (len(piece) == 1):
+        for at in piece if len(points) <= dots or len(piece) == 1 else ():
             canvas.dot(*at, 1.4 * line, colour)
 
 
@@ -126,9 +149,13 @@ def _x_range(lines):
     return min(epochs), max(max(epochs), min(epochs) + 1)
 
 
-def _y_range(lines):
+def _y_values(lines):
     values = [value for points in lines for _, value in points if _drawable(value)] or [0.0]
-    low, high = min(values), max(values)
+    return min(values), max(values)
+
+
+def _y_range(lines):
+    low, high = _y_values(lines)
     if low >= 0 and low < 0.4 * high:
         low = 0.0
     if high - low <= 1e-9 * max(abs(high), abs(low)):

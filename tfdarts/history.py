@@ -6,6 +6,7 @@ import pathlib
 
 from tfdarts import genotype
 from tfdarts.errors import UserError
+from tfdarts.visualize import graphs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,17 @@ class History:
     def epochs(self):
         """Epochs done."""
         return self.metrics[-1]["epoch"] if self.metrics else 0
+
+    def cells(self):
+        """Epoch to `Genotype`, of a training its one genotype; empty where there is none yet."""
+        return self.genotypes or ({self.epochs: self.genotype} if self.genotype else {})
+
+    def operations(self):
+        """Names of all operations, in the order of the tables of mixing weights, then of the cells."""
+        names = [name for line in self.mixing for table in line["tables"].values() for name in table["operations"]]
+        for cells in self.cells().values():
+            names.extend(label.split("\n")[0] for graph in graphs(cells).values() for *_, label in graph.edges)
+        return tuple(dict.fromkeys(names))
 
     @property
     def finished(self):
@@ -126,12 +138,13 @@ def _lines(path, valid, notes):
     return [found[epoch] for epoch in sorted(found)]
 
 
-def _is_number(value):
+def is_number(value):
+    """Whether a value of a JSON file is a number that fits a float."""
     return type(value) is float or type(value) is int and abs(value) < 1e300
 
 
 def _is_metrics(line):
-    return all(_is_number(value) for value in line.values())
+    return all(is_number(value) for value in line.values())
 
 
 def _is_mixing(line):
@@ -146,8 +159,8 @@ def _is_table(table):
         return False
     edges, operations, weights = table["edges"], table["operations"], table["weights"]
     return (
-        all(isinstance(name, str) for name in [*edges, *operations])
+        all(isinstance(name, str) and name.isprintable() for name in [*edges, *operations])
         and len(weights) == len(edges) > 0
         and all(isinstance(row, list) and len(row) == len(operations) > 0 for row in weights)
-        and all(_is_number(value) for row in weights for value in row)
+        and all(is_number(value) for row in weights for value in row)
     )

@@ -9,9 +9,8 @@ import math
 import shlex
 
 from tfdarts import charts
-from tfdarts.canvas import QUIET, colours
-from tfdarts.genotype import NONE
-from tfdarts.visualize import Drawing, ascii_drawing, graphs
+from tfdarts.history import is_number
+from tfdarts.visualize import Drawing, ascii_drawing, graphs, operation_colours
 
 GROUPS = (("Loss", "loss"), ("Accuracy", "accuracy"), ("Learning rate", "learning_rate"))  # title, part of the names
 
@@ -41,7 +40,7 @@ p { margin: 6px 0; }
 .facts div { border: 1px solid #d9d9d9; border-radius: 6px; padding: 8px 14px; min-width: 96px; }
 .facts dt { font-size: 12px; color: #595959; }
 .facts dd { margin: 0; font-size: 20px; }
-.charts { display: flex; flex-wrap: wrap; gap: 16px; }
+.charts { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 16px 24px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; }
 th { text-align: left; font-weight: 600; }
@@ -78,8 +77,7 @@ def page(histories):
         histories: list of `History`.
     """
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_sha256(_SCRIPT)}'"
-    operations = {name: None for run in histories for name in _operations(run)}
-    palette = {NONE: QUIET} | colours([name for name in operations if name != NONE])
+    palette = operation_colours(name for run in histories for name in run.operations())
     written = datetime.datetime.now().strftime("%Y-%m-%d %H:%M")
     runs = "one run" if len(histories) == 1 else f"{len(histories)} runs"
     parts = [f'<h1>Report</h1>\n<p class="quiet">tfdarts, {runs}, written {written}</p>']
@@ -97,21 +95,6 @@ def page(histories):
 
 def _sha256(text):
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _operations(run):
-    """Names of operations in the order of the tables of mixing weights, then of the cells."""
-    for line in run.mixing:
-        for table in line["tables"].values():
-            yield from table["operations"]
-    for cells in _cells(run).values():
-        for graph in graphs(cells).values():
-            yield from (label.split("\n")[0] for *_, label in graph.edges)
-
-
-def _cells(run):
-    """Epoch to genotype, or the one genotype of a training."""
-    return run.genotypes or ({run.epochs: run.genotype} if run.genotype else {})
 
 
 # One run.
@@ -145,7 +128,7 @@ def _facts(run):
 
 def _outcome(run):
     """`(what, value)` of a run as HTML, the value empty where it is not known (yet)."""
-    last, results, cells = run.metrics[-1] if run.metrics else {}, run.results or {}, list(_cells(run).values())
+    last, results, cells = run.metrics[-1] if run.metrics else {}, run.results or {}, list(run.cells().values())
     total = run.config.get("epochs")
     return [
         ("epochs", f"{run.epochs}" if run.epochs == total else f"{run.epochs} of {_text(total)}"),
@@ -158,7 +141,7 @@ def _outcome(run):
 
 
 def _cell_section(run, palette):
-    cells = _cells(run)
+    cells = run.cells()
     if not cells:
         reason = "no epoch has ended yet" if not run.notes else "no genotype could be read"
         return f'<h3>Cells</h3><p class="note">No cells to show: {reason}.</p>'
@@ -251,23 +234,8 @@ def _curve_section(run):
 def _weight_section(run, palette):
     if not run.mixing:
         return ""
-    drawn = "".join(canvas.svg() for canvas in mixing_charts(run, palette).values())
+    drawn = "".join(canvas.svg() for canvas in charts.mixing(run.mixing, palette).values())
     return f"<h3>Mixing weights over the epochs</h3>{drawn}"
-
-
-def mixing_charts(run, palette=None):
-    """For each table of mixing weights of a search, the chart of its edges over the epochs: name to `Canvas`."""
-    charts_by_kind = {}
-    for kind, last in run.mixing[-1]["tables"].items():
-        same = [
-            (line["epoch"], line["tables"][kind]["weights"])
-            for line in run.mixing
-            if kind in line["tables"] and all(line["tables"][kind][x] == last[x] for x in ("edges", "operations"))
-        ]
-        epochs, weights = zip(*same)
-        names = palette or {NONE: QUIET} | colours([name for name in last["operations"] if name != NONE])
-        charts_by_kind[kind] = charts.panels(kind, epochs, last["edges"], last["operations"], weights, names)
-    return charts_by_kind
 
 
 def _command_section(run):
@@ -283,7 +251,7 @@ def _command_section(run):
         commands.append(("train what it found", f"python3 train.py{recipe}{data} --genotype_file {path}"))
     if run.finished:
         epochs = run.config.get("epochs")
-        more = f" --epochs {2 * epochs}" if type(epochs) is int else " --epochs MORE"
+        more = f" --epochs {2 * epochs}" if type(epochs) is int and epochs < 1e9 else ""
     else:
         more = ""
     resume = f"python3 {shlex.quote(run.program)} --resume {shlex.quote(folder)}{more}"
@@ -310,7 +278,7 @@ def _comparison(histories):
     head = "".join(f"<th>{name}</th>" for name in ("run", "kind", "recipe", "seed", *names, "genotype"))
     rows = []
     for number, run in enumerate(histories):
-        cells = list(_cells(run).values())
+        cells = list(run.cells().values())
         values = [value or "&ndash;" for _, value in _outcome(run)]
         link = f'<a href="#run{number}">{_text(run.folder.resolve().name)}</a>'
         kind = "training" if run.training else "search"
@@ -356,18 +324,21 @@ def _common_curves(histories):
 
 
 def _differing_options(histories):
-    names = dict.fromkeys(name for run in histories for name in run.config if name not in ("command", "versions"))
-    options = {
-        name: [_option(run.config[name]) if name in run.config else "&ndash;" for run in histories] for name in names
-    }
-    rows = "".join(
-        f"<tr><th>{_text(name)}</th>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
-        for name, values in options.items()
-        if len(set(values)) > 1
-    )
-    head = "".join(f"<th>{_text(run.folder.resolve().name)}</th>" for run in histories)
-    table = f'<table class="list"><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>'
-    return f'<h3>Options that differ</h3><div class="scroll">{table}</div>' if rows else ""
+    """For the searches and for the trainings, where there are several: the options that they do not share."""
+    parts = []
+    for kind, training in (("searches", False), ("trainings", True)):
+        runs = [run for run in histories if run.training is training]
+        names = dict.fromkeys(name for run in runs for name in run.config if name not in ("command", "versions"))
+        rows = []
+        for name in names:
+            values = [_option(run.config[name]) if name in run.config else "&ndash;" for run in runs]
+            if len(set(values)) > 1:
+                rows.append(f"<tr><th>{_text(name)}</th>{''.join(f'<td>{value}</td>' for value in values)}</tr>")
+        if rows:
+            head = "".join(f"<th>{_text(run.folder.resolve().name)}</th>" for run in runs)
+            table = f'<table class="list"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+            parts.append(f'<h3>Options that differ between the {kind}</h3><div class="scroll">{table}</div>')
+    return "".join(parts)
 
 
 # Text.
@@ -383,7 +354,7 @@ def _option(value):
 
 
 def _percent(value, factor):
-    return f"{factor * value:.2f} %" if type(value) in (int, float) else ""
+    return f"{factor * value:.2f} %" if is_number(value) else ""
 
 
 def _count(value):
@@ -391,5 +362,5 @@ def _count(value):
 
 
 def _time(seconds):
-    known = type(seconds) in (int, float) and 0 <= seconds < 1e9
+    known = is_number(seconds) and 0 <= seconds < 1e9
     return str(datetime.timedelta(seconds=round(seconds))) if known else ""

@@ -20,7 +20,7 @@ def main(arguments):
     text = page([history.read(folder) for folder in arguments])
     path = pathlib.Path(FLAGS.output or pathlib.Path(arguments[0]) / "report.html")
     try:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; give another --output") from error
     print(path)

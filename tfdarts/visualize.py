@@ -11,6 +11,7 @@ import graphviz
 from PIL import Image
 
 from tfdarts.canvas import INK, QUIET, Canvas, colours, text_width, tint
+from tfdarts.genotype import NONE
 
 FORMATS = ("svg", "pdf", "png")
 INSTALL = "Install Graphviz for it: `apt install graphviz`, `brew install graphviz`, or https://graphviz.org/download."
@@ -67,6 +68,11 @@ def graphs(genotype):
 def edge_label(op):
     """What stands on an edge."""
     return op
+
+
+def operation_colours(names):
+    """A colour for each operation, in the order of their names' first mention; grey for `none`."""
+    return {NONE: QUIET} | colours([name for name in dict.fromkeys(names) if name != NONE])
 
 
 def dot_graph(graph):
@@ -132,7 +138,7 @@ class Drawing:
     def __init__(self, cells, palette=None):
         self.cells, self.slots = cells, _slots(cells)
         labels = {label for cell in cells for *_, label in cell.edges}
-        self.palette = palette or colours(sorted({label.split("\n")[0] for label in labels}))
+        self.palette = palette or operation_colours(sorted(label.split("\n")[0] for label in labels))
         lines = [label.split("\n") for label in labels] or [[""]]
         largest = max(cells, key=lambda cell: len(cell.nodes))
         names = max(text_width(name) for name in (*largest.inputs, *largest.nodes, largest.output)) + 16
