@@ -1,6 +1,7 @@
 """A drawing as a list of shapes, which becomes an SVG or, through Pillow, an image; needs no other program."""
 
 import html
+import re
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -61,6 +62,10 @@ class Canvas:
     def text(self, x, y, text, size=13, colour=INK, anchor="middle"):
         """One line of text whose middle is at height `y`; `anchor` is `start`, `middle` or `end`."""
         self.shapes.append(("text", x, y, text, size, colour, anchor))
+
+    def colours(self):
+        """The set of all colours in the drawing."""
+        return {value for shape in self.shapes for value in shape if re.fullmatch("#[0-9a-f]{6}", str(value))}
 
     def svg(self):
         """The drawing as the text of an `<svg>` element, which shrinks with its surroundings."""

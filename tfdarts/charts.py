@@ -95,7 +95,7 @@ def panels(title, epochs, edges, operations, weights, palette, width=1120):
 
 def _axes(canvas, frame, x_range, y_range, size):
     x, y, width, height = frame
-    for value in _ticks(*y_range, max(2, int(height // 32))):
+    for value in _ticks(*y_range, max(2, int(height // 26))):
         at = y + height * (1 - (value - y_range[0]) / (y_range[1] - y_range[0]))
         canvas.line([(x, at), (x + width, at)], FAINT, 1)
         canvas.text(x - 6, at, _number(value), size, QUIET, "end")

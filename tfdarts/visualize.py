@@ -220,16 +220,16 @@ def _slots(cells):
 
 def animate(drawing, captions, path):
     """Writes the cells of a `Drawing` as an animated GIF that repeats, about 12 s long, the last cell for 3 s."""
-    frames = [drawing.canvas(i, caption).image() for i, caption in enumerate(captions)]
+    canvases = [drawing.canvas(i, caption) for i, caption in enumerate(captions)]
+    # One palette for all frames, so that nothing flickers: white, each colour, and between them what smooth edges need
+    # (but nothing that Pillow, which rounds in its search, takes for white).
+    used = sorted(set().union(*(canvas.colours() for canvas in canvases)))
+    steps = min(8, 255 // len(used))
+    shades = [tint(colour, (step + 1) / steps) for colour in used for step in range(steps)]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(bytes.fromhex("ffffff" + "".join(shade[1:] for shade in shades if min(shade[1::2]) < "f")))
+    frames = [canvas.image().quantize(palette=palette, dither=Image.Dither.NONE) for canvas in canvases]
     times = [min(700, max(60, 12000 // len(frames)))] * (len(frames) - 1) + [3000]
-    # One palette for all frames: otherwise colours would flicker where nothing changed.
-    some = frames[:: 1 + len(frames) // 24]
-    sheet = Image.new("RGB", (some[0].width // 3, sum(frame.height // 3 for frame in some)))
-    for i, frame in enumerate(some):
-        small = frame.resize((frame.width // 3, frame.height // 3), Image.Resampling.NEAREST)
-        sheet.paste(small, (0, i * small.height))
-    palette = sheet.quantize(128)
-    frames = [frame.quantize(palette=palette, dither=0) for frame in frames]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=times, loop=0)
 
 
