@@ -44,9 +44,9 @@ def main(arguments):
 def draw_run(run, folder):
     """Draws a search's cells, their evolution and its mixing weights; returns the paths that were written."""
     palette, paths = visualize.operation_colours(run.operations()), []
-    for epoch, cells in run.genotypes.items():
-        paths.extend(visualize.draw(cells, folder / f"epoch_{epoch}", FLAGS.format))
-    captions = [f"epoch {epoch} of {run.config.get('epochs')}" for epoch in run.genotypes]
+    for number, cells in run.genotypes.items():
+        paths.extend(visualize.draw(cells, folder / f"{run.unit}_{number}", FLAGS.format))
+    captions = [f"{run.unit} {number} of {run.total}" for number in run.genotypes]
     for kind in visualize.graphs(cells):
         drawing = visualize.Drawing([visualize.graphs(each)[kind] for each in run.genotypes.values()], palette)
         paths.append(folder / f"evolution_{kind}.gif")

@@ -5,19 +5,19 @@ import math
 from tfdarts.canvas import FAINT, INK, QUIET, Canvas, colours, text_width
 
 
-def curves(title, series, palette=None, width=546, height=280):
+def curves(title, series, unit="epoch", width=546, height=280):
     """One chart with a line per series, and a legend with each line's last value.
 
     Args:
         title: str.
         series: name to a list of `(epoch, value)`; a value that is not finite (or beyond 1e100) interrupts its line.
-        palette: name to `#rrggbb`; default: colours of its own.
+        unit: what is counted from left to right.
         width, height: of the whole drawing, in pixels.
 
     Returns:
         `Canvas`.
     """
-    palette = palette or colours(series)
+    palette = colours(series)
     items = [(f"{name} {_number(points[-1][1])}" if points else name, palette[name]) for name, points in series.items()]
     rows = _legend_rows(items, width - 20)
     canvas = Canvas(width, height + 18 * (len(rows) - 1), title)
@@ -26,7 +26,7 @@ def curves(title, series, palette=None, width=546, height=280):
     frame = (58, 34, width - 74, height - 98)
     x_range, y_range = _x_range(everything), _y_range(everything)
     _axes(canvas, frame, x_range, y_range, 11)
-    canvas.text(frame[0] + frame[2] / 2, frame[1] + frame[3] + 30, "epoch", 11, QUIET)
+    canvas.text(frame[0] + frame[2] / 2, frame[1] + frame[3] + 30, unit, 11, QUIET)
     for name, points in series.items():
         _plot(canvas, frame, x_range, y_range, points, palette[name], 2, 20)
     _legend(canvas, rows, 10, height - 13)
@@ -81,7 +81,7 @@ def panels(title, epochs, edges, operations, weights, palette, width=1120):
         for e in range(len(edges))
     ]
     everything = [points for edge in lines for points in edge]
-    x_range, y_range = _x_range(everything), (0.0, 1.04 * _y_values(everything)[1] or 1.0)
+    x_range, y_range = _x_range(everything), (0.0, 1.04 * max(_y_values(everything)[1], 1e-3))
     for e, edge in enumerate(edges):
         x, y = 44 + (e % across) * (width - 10) / across, top + (e // across) * tall
         frame = (x, y + 16, (width - 10) / across - 58, tall - 46)
@@ -158,8 +158,9 @@ def _y_range(lines):
     low, high = _y_values(lines)
     if low >= 0 and low < 0.4 * high:
         low = 0.0
-    if high - low <= 1e-9 * max(abs(high), abs(low)):
-        low, high = (low - 0.5 * abs(low), high + 0.5 * abs(high)) if high else (0.0, 1.0)
+    if high - low <= 1e-9 * max(abs(high), abs(low), 1e-50):
+        half = 0.5 * abs(high)
+        low, high = (low - half, high + half) if half > 1e-50 else (0.0, 1.0)
     step = _step(high - low, 5)
     return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 
 from tfdarts import genotype
@@ -18,8 +19,8 @@ class History:
         config: `config.json`, a dictionary.
         metrics: lines of `metrics.jsonl`, dictionaries with `epoch`, in the order of epochs.
         mixing: lines of `mixing.jsonl`, likewise.
-        genotypes: epoch to `Genotype`, in the order of epochs; of a search.
-        genotype: the run's result, or what it trains; None while a search is under way.
+        genotypes: epoch to `Genotype`, in the order of epochs, of a search; number to `Genotype` of a random one.
+        genotype: the run's result, or what it trains; None while a search is under way, and of a random one.
         results: `results.json` of a training, None before its end.
         notes: sentences about what could not be read.
     """
@@ -37,6 +38,16 @@ class History:
     def training(self):
         """Whether it trains a genotype; otherwise it searches one."""
         return self.program == "train.py"
+
+    @property
+    def unit(self):
+        """What the numbers of its genotypes count: `"sample"` if they were drawn at random, otherwise `"epoch"`."""
+        return "sample" if self.config.get("strategy") == "random" else "epoch"
+
+    @property
+    def total(self):
+        """How many of these units there will be."""
+        return self.config.get("samples" if self.unit == "sample" else "epochs")
 
     @property
     def program(self):
@@ -61,6 +72,8 @@ class History:
 
     @property
     def finished(self):
+        if self.unit == "sample":
+            return len(self.genotypes) == self.total
         return (self.results if self.training else self.genotype) is not None
 
 
@@ -84,11 +97,11 @@ def read(folder):
             "give logs/search_arch/<time> or logs/eval_arch/<time>"
         ) from None
     genotypes = {}
-    for path in folder.glob("train/genotype_epoch_*"):
-        epoch = path.name.removeprefix("genotype_epoch_")
-        cells = _optional(lambda path=path: genotype.load(path), path, notes)
-        if epoch.isdecimal() and cells is not None:
-            genotypes[int(epoch)] = cells
+    for path in sorted([*folder.glob("train/genotype_epoch_*"), *folder.glob("genotype_*.json")]):
+        number = path.stem.split("_")[-1]
+        cells = _optional(lambda path=path: genotype.load(path), path, notes) if number.isdecimal() else None
+        if cells is not None:
+            genotypes[int(number)] = cells
     last = folder / "genotype.json"
     results = folder / "results.json"
     return History(
@@ -139,8 +152,8 @@ def _lines(path, valid, notes):
 
 
 def is_number(value):
-    """Whether a value of a JSON file is a number that fits a float."""
-    return type(value) is float or type(value) is int and abs(value) < 1e300
+    """Whether a value of a JSON file is a number (or NaN or infinity) that one can calculate with."""
+    return type(value) in (int, float) and not 1e300 <= abs(value) < math.inf
 
 
 def _is_metrics(line):
@@ -162,5 +175,5 @@ def _is_table(table):
         all(isinstance(name, str) and name.isprintable() for name in [*edges, *operations])
         and len(weights) == len(edges) > 0
         and all(isinstance(row, list) and len(row) == len(operations) > 0 for row in weights)
-        and all(is_number(value) for row in weights for value in row)
+        and all(is_number(value) and not value < 0 for row in weights for value in row)
     )

@@ -6,13 +6,16 @@ import hashlib
 import html
 import json
 import math
+import re
 import shlex
+import types
 
-from tfdarts import charts
+from tfdarts import charts, cli
 from tfdarts.history import is_number
 from tfdarts.visualize import Drawing, ascii_drawing, graphs, operation_colours
 
-GROUPS = (("Loss", "loss"), ("Accuracy", "accuracy"), ("Learning rate", "learning_rate"))  # title, part of the names
+# Titles of the charts, and which metrics they show; any other metric has a chart of its own.
+GROUPS = (("Loss", "loss"), ("Accuracy", "accuracy|^top"), ("Learning rate", "learning_rate"))
 
 _SCRIPT = """
 for (const slider of document.querySelectorAll("input[type=range]")) {
@@ -20,8 +23,8 @@ for (const slider of document.querySelectorAll("input[type=range]")) {
   const show = () => {
     for (const frame of run.querySelectorAll("[data-frame]")) frame.hidden = frame.dataset.frame !== slider.value;
     const shown = run.querySelector(`[data-frame="${slider.value}"]`);
-    run.querySelector("output").textContent = shown.dataset.epoch;
-    slider.setAttribute("aria-valuetext", "epoch " + shown.dataset.epoch);
+    run.querySelector("output").textContent = shown.dataset.number;
+    slider.setAttribute("aria-valuetext", slider.getAttribute("aria-label") + " " + shown.dataset.number);
   };
   slider.addEventListener("input", show);
   show();
@@ -102,8 +105,8 @@ def _sha256(text):
 
 def _run(number, run, palette):
     kind = "Training" if run.training else "Search"
-    total = run.config.get("epochs")
-    state = "finished" if run.finished else f"under way or stopped: {run.epochs} of {_text(total)} epochs done"
+    done = len(run.genotypes) if run.unit == "sample" else run.epochs
+    state = "finished" if run.finished else f"under way or stopped: {done} of {_text(run.total)} {run.unit}s done"
     parts = [
         f'<section id="run{number}">',
         f"<h2>{kind} {_text(run.folder.resolve().name)}</h2>",
@@ -128,10 +131,11 @@ def _facts(run):
 
 def _outcome(run):
     """`(what, value)` of a run as HTML, the value empty where it is not known (yet)."""
-    last, results, cells = run.metrics[-1] if run.metrics else {}, run.results or {}, list(run.cells().values())
-    total = run.config.get("epochs")
+    last, results = run.metrics[-1] if run.metrics else {}, run.results or {}
+    cells = list(run.cells().values()) if run.unit == "epoch" else []
+    epochs = f"{run.epochs}" if run.epochs == run.total else f"{run.epochs} of {_text(run.total)}"
     return [
-        ("epochs", f"{run.epochs}" if run.epochs == total else f"{run.epochs} of {_text(total)}"),
+        ("epochs", epochs if run.unit == "epoch" else ""),
         ("validation accuracy", _percent(last.get("val_accuracy"), 100)),
         ("test error", _percent(results.get("test_error_percent"), 1)),
         ("parameters", _count(results.get("parameters"))),
@@ -143,46 +147,45 @@ def _outcome(run):
 def _cell_section(run, palette):
     cells = run.cells()
     if not cells:
-        reason = "no epoch has ended yet" if not run.notes else "no genotype could be read"
-        return f'<h3>Cells</h3><p class="note">No cells to show: {reason}.</p>'
+        return '<h3>Cells</h3><p class="note">No cells to show: no epoch has ended yet, or no file could be read.</p>'
     drawings = {}
     for kind in graphs(next(iter(cells.values()))):
         drawings[kind] = Drawing([graphs(each)[kind] for each in cells.values()], palette)
     mixing = {line["epoch"]: line["tables"] for line in run.mixing}
     values = [v for tables in mixing.values() for t in tables.values() for row in t["weights"] for v in row]
-    values = [value for value in values if math.isfinite(value)]
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    frames = []
-    for i, (epoch, each) in enumerate(cells.items()):
-        body = "".join(drawing.canvas(i).svg() for drawing in drawings.values())
-        if epoch in mixing:
-            chosen = {
-                (kind, graph.edge_name(*edge[:2]), edge[2])
-                for kind, graph in graphs(each).items()
-                for edge in graph.edges
-            }
-            maps = (_heat_map(kind, table, chosen, low, high) for kind, table in mixing[epoch].items())
-            body += f'<div class="maps">{"".join(maps)}</div>'
-        hidden = "" if i == len(cells) - 1 else " hidden"
-        frames.append(f'<div data-frame="{i}" data-epoch="{epoch}"{hidden}>{body}</div>')
-    heading = "<h3>The cell</h3>" if run.training else "<h3>Cells over the epochs</h3>"
-    lead = ""
+    values = [value for value in values if math.isfinite(value)] or [0.0]
+    parts = [f"<h3>{'The cells' if run.training else f'Cells, {run.unit} by {run.unit}'}</h3>"]
     if len(cells) > 1:
-        last, total = len(cells) - 1, run.config.get("epochs")
-        lead = (
-            "<p>A thick outline marks what was not there an epoch before.</p>"
-            f'<label class="slider"><b>epoch <output>{list(cells)[-1]}</output> of {_text(total)}</b>'
-            f'<input type="range" min="0" max="{last}" value="{last}" aria-label="epoch"></label>'
+        last = len(cells) - 1
+        parts.append(
+            f"<p>A thick outline marks what was not there one {run.unit} before.</p>"
+            f'<label class="slider"><b>{run.unit} <output>{list(cells)[-1]}</output> of {_text(run.total)}</b>'
+            f'<input type="range" min="0" max="{last}" value="{last}" aria-label="{run.unit}"></label>'
         )
-    legend = ""
-    if mixing:
-        stops = ", ".join(_shade(k / 8) for k in range(9))
-        legend = (
-            '<p class="quiet">Mixing weights at the end of the epoch, edges by operations: '
-            f'{low:.3f}<span class="scale" style="background:linear-gradient(to right, {stops})"></span>{high:.3f}; '
-            "outlined: chosen.</p>"
-        )
-    return heading + lead + "\n".join(frames) + legend
+    for i, (number, each) in enumerate(cells.items()):
+        hidden = "" if i == len(cells) - 1 else " hidden"
+        parts.append(f'<div data-frame="{i}" data-number="{number}"{hidden}>')
+        parts.extend(drawing.canvas(i).svg() for drawing in drawings.values())
+        if number in mixing:
+            parts.append(_heat_maps(mixing[number], each, min(values), max(values)))
+        parts.append("</div>")
+    return "\n".join(parts)
+
+
+def _heat_maps(tables, cells, low, high):
+    """One epoch's mixing weights, edges by operations, with the choice that they led to; one scale for all epochs."""
+    chosen = {
+        (kind, graph.edge_name(source, node), label.split("\n")[0])
+        for kind, graph in graphs(cells).items()
+        for source, node, label in graph.edges
+    }
+    maps = "".join(_heat_map(kind, table, chosen, low, high) for kind, table in tables.items())
+    stops = ", ".join(_shade(k / 8) for k in range(9))
+    return (
+        f'<div class="maps">{maps}</div><p class="quiet">Mixing weights of edges and operations at the end of the epoch: '
+        f'{low:.3f}<span class="scale" style="background:linear-gradient(to right, {stops})"></span>{high:.3f}. '
+        "Outlined: chosen.</p>"
+    )
 
 
 def _heat_map(kind, table, chosen, low, high):
@@ -209,25 +212,20 @@ def _shade(share):
 
 
 def _curve_section(run):
-    if not run.metrics:
-        return '<h3>Curves</h3><p class="note">No curves to show: metrics.jsonl holds no epoch yet.</p>'
-    names = dict.fromkeys(name for line in run.metrics for name in line if name not in ("epoch", "seconds"))
-    groups = {}
-    for name in names:
-        title = next((title for title, part in GROUPS if part in name), name)
-        title = "Accuracy" if name.startswith("top") else title
+    groups = {title: [] for title, _ in GROUPS}
+    for name in dict.fromkeys(name for line in run.metrics for name in line if name not in ("epoch", "seconds")):
+        title = next((title for title, pattern in GROUPS if re.search(pattern, name)), name)
         groups.setdefault(title, []).append(name)
-    order = [title for title, _ in GROUPS]
-    groups = dict(sorted(groups.items(), key=lambda item: (order + [item[0]]).index(item[0])))
     drawn = [
-        charts.curves(
-            title, {name: [(line["epoch"], line[name]) for line in run.metrics if name in line] for name in names}
-        )
+        charts.curves(title, {name: [(x["epoch"], x[name]) for x in run.metrics if name in x] for name in names})
         for title, names in groups.items()
+        if names
     ]
-    skips = [(epoch, each.skip_connections()) for epoch, each in run.genotypes.items()]
+    skips = [(number, cells.skip_connections()) for number, cells in run.genotypes.items()]
     if skips:
-        drawn.append(charts.curves("Skip connections in the cells", {"skip_connect": skips}))
+        drawn.append(charts.curves("Skip connections in the cells", {"skip_connect": skips}, run.unit))
+    if not drawn:
+        return '<h3>Curves</h3><p class="note">No curves to show: no epoch has ended yet.</p>'
     return f'<h3>Curves</h3><div class="charts">{"".join(chart.svg() for chart in drawn)}</div>'
 
 
@@ -239,34 +237,37 @@ def _weight_section(run, palette):
 
 
 def _command_section(run):
-    folder, commands = str(run.folder), []
-    data = f" --data_dir {shlex.quote(str(run.config['data_dir']))}" if run.config.get("data_dir") else ""
+    commands, notes = [], ""
+    resume = ["python3", run.program, "--resume", str(run.folder)]
+    if run.unit == "epoch" and not run.finished:
+        commands.append(("go on", resume))
+    found = [run.folder / "genotype.json"] if run.genotype else []
+    if run.unit == "sample":
+        found = [run.folder / f"genotype_{number}.json" for number in run.genotypes]
+    if found and not run.training:
+        try:
+            commands.append(("train what it found", cli.train_command(types.SimpleNamespace(**run.config), found)))
+        except (AttributeError, KeyError, TypeError):
+            notes = '<p class="note">config.json does not hold what a command to train needs.</p>'
     if run.training and run.finished:
-        model = shlex.quote(str(run.folder / "model.keras"))
-        commands.append(("test the model again", f"python3 evaluate.py{data} --model_path {model}"))
-    if not run.training and run.genotype:
-        recipe = run.config.get("recipe")
-        recipe = "" if recipe == "darts_cifar10" else f" --recipe {shlex.quote(str(recipe))}"
-        path = shlex.quote(str(run.folder / "genotype.json"))
-        commands.append(("train what it found", f"python3 train.py{recipe}{data} --genotype_file {path}"))
-    if run.finished:
-        epochs = run.config.get("epochs")
-        more = f" --epochs {2 * epochs}" if type(epochs) is int and epochs < 1e9 else ""
-    else:
-        more = ""
-    resume = f"python3 {shlex.quote(run.program)} --resume {shlex.quote(folder)}{more}"
-    commands.append(("go on for more epochs" if more else "go on", resume))
-    what = folder if not run.training else str(run.folder / "genotype.json")
-    commands.append(("draw", f"python3 visualize.py {shlex.quote(what)}"))
-    rows = "".join(f"<p>{name}:</p><pre>{_text(command)}</pre>" for name, command in commands)
-    return f"<h3>Commands to go on</h3>{rows}"
+        data = ["--data_dir", str(run.config["data_dir"])] if run.config.get("data_dir") else []
+        model = str(run.folder / "model.keras")
+        commands.append(("test the model again", ["python3", "evaluate.py", *data, "--model_path", model]))
+    if run.unit == "epoch" and run.finished and type(run.total) is int and run.total < 1e9:
+        commands.append(("go on for more epochs", [*resume, "--epochs", str(2 * run.total)]))
+    if run.cells():
+        drawn = run.folder / "genotype.json" if run.training else run.folder
+        commands.append(("draw", ["python3", "visualize.py", str(drawn)]))
+    lines = [(what, words if isinstance(words, str) else shlex.join(words)) for what, words in commands]
+    rows = "".join(f"<p>{what}:</p><pre>{_text(line)}</pre>" for what, line in lines)
+    return f"<h3>Commands to go on</h3>{notes}{rows}"
 
 
 def _option_section(run):
     options = {name: value for name, value in run.config.items() if name not in ("command", "versions")}
     options |= run.config["versions"] if isinstance(run.config.get("versions"), dict) else {}
     items = "".join(f"<div><dt>{_text(name)}</dt><dd>{_option(value)}</dd></div>" for name, value in options.items())
-    command = " ".join(shlex.quote(str(part)) for part in run.config["command"])
+    command = shlex.join(map(str, run.config["command"]))
     return f'<h3>Configuration</h3><pre>python3 {_text(command)}</pre><dl class="options">{items}</dl>'
 
 
@@ -288,7 +289,7 @@ def _comparison(histories):
             f"<tr><td>{link}</td><td>{kind}</td><td>{_text(run.config.get('recipe'))}</td>"
             f'<td class="number">{_text(run.config.get("seed"))}</td>'
             + "".join(f'<td class="number">{value}</td>' for value in values)
-            + f"<td>{_fingerprint(cells[-1]) if cells else '&ndash;'}</td></tr>"
+            + f"<td>{_fingerprint(cells[-1]) if cells and run.unit == 'epoch' else '&ndash;'}</td></tr>"
         )
     table = f'<table class="list"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
     hint = '<p class="quiet">The same eight characters mean the same genotype.</p>'
@@ -313,6 +314,7 @@ def _common_curves(histories):
         "Skip connections in the cells": {
             run.folder.resolve().name: [(epoch, cells.skip_connections()) for epoch, cells in run.genotypes.items()]
             for run in histories
+            if run.unit == "epoch"
         },
     }
     drawn = []
