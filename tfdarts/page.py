@@ -182,7 +182,7 @@ def _heat_maps(tables, cells, low, high):
     maps = "".join(_heat_map(kind, table, chosen, low, high) for kind, table in tables.items())
     stops = ", ".join(_shade(k / 8) for k in range(9))
     return (
-        f'<div class="maps">{maps}</div><p class="quiet">Mixing weights of edges and operations at the end of the epoch: '
+        f'<div class="maps">{maps}</div><p class="quiet">Mixing weights of edges and operations after the epoch: '
         f'{low:.3f}<span class="scale" style="background:linear-gradient(to right, {stops})"></span>{high:.3f}. '
         "Outlined: chosen.</p>"
     )
