@@ -99,7 +99,7 @@ class Canvas:
         pen = ImageDraw.Draw(image)
         for shape in self.shapes:
             getattr(self, "_draw_" + shape[0])(pen, *shape[1:])
-        return image.resize((self.width, self.height), Image.Resampling.LANCZOS)
+        return image.reduce(2)
 
     def _draw_line(self, pen, points, colour, width):
         pen.line([(2 * x, 2 * y) for x, y in points], colour, round(2 * width), "curve")
