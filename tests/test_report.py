@@ -282,7 +282,7 @@ def test_heat_maps_hold_the_weights_and_outline_the_choice(search):
         body = ET.fromstring(text.replace("<wbr>", ""))
         rows = [[cell.text for cell in row.iter("td")] for row in body.find("tbody")]
         expected = run.mixing[2]["tables"][kind]
-        assert rows == [[f"{value:.2f}" for value in row] for row in expected["weights"]]
+        assert rows == [[f"{value:.3f}" for value in row] for row in expected["weights"]]
         chosen = set()
         for row, name in zip(body.find("tbody"), expected["edges"]):
             for cell, operation in zip(row.iter("td"), OPERATIONS):
@@ -420,6 +420,7 @@ def test_random_samples_are_shown_as_such(search, tmp_path):
     run = history.read(folder)
     shown = " ".join(" ".join(Parser(page([run])).texts).split())
     assert run.finished and "sample 2 of 2" in shown and "--resume" not in shown
+    assert "2 random samples" in page([run, history.read(search)])
     assert f"--genotype_file {folder}/genotype_1.json {folder}/genotype_2.json" in shown
 
 

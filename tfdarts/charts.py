@@ -25,7 +25,8 @@ def curves(title, series, unit="epoch", width=546, height=280):
     everything = list(series.values())
     frame = (58, 34, width - 74, height - 98)
     x_range, y_range = _x_range(everything), _y_range(everything)
-    _axes(canvas, frame, x_range, y_range, 11)
+    counts = all(type(value) is int for points in everything for _, value in points)
+    _axes(canvas, frame, x_range, y_range, 11, counts)
     canvas.text(frame[0] + frame[2] / 2, frame[1] + frame[3] + 30, unit, 11, QUIET)
     for name, points in series.items():
         _plot(canvas, frame, x_range, y_range, points, palette[name], 2, 20)
@@ -86,24 +87,26 @@ def panels(title, epochs, edges, operations, weights, palette, width=1120):
         x, y = 44 + (e % across) * (width - 10) / across, top + (e // across) * tall
         frame = (x, y + 16, (width - 10) / across - 58, tall - 46)
         canvas.text(frame[0], y + 5, edge, 12, INK, "start")
-        _axes(canvas, frame, x_range, y_range, 10)
+        _axes(canvas, frame, x_range, y_range, 10, counts=False)
         for points, name in zip(lines[e], operations):
             _plot(canvas, frame, x_range, y_range, points, palette[name], 1.6, 1)
     canvas.text(width / 2, canvas.height - 12, "epoch", 11, QUIET)
     return canvas
 
 
-def _axes(canvas, frame, x_range, y_range, size):
+def _axes(canvas, frame, x_range, y_range, size, counts):
+    """Both axes with their ticks, to the left only at whole numbers if they are `counts`."""
     x, y, width, height = frame
     for value in _ticks(*y_range, max(2, int(height // 26))):
-        at = y + height * (1 - (value - y_range[0]) / (y_range[1] - y_range[0]))
-        canvas.line([(x, at), (x + width, at)], FAINT, 1)
-        canvas.text(x - 6, at, _number(value), size, QUIET, "end")
-    whole = [value for value in _ticks(*x_range, max(2, int(width // (4 * size)))) if value == int(value)]
-    for value in whole or [x_range[0]]:
-        at = x + width * (value - x_range[0]) / (x_range[1] - x_range[0])
-        canvas.line([(at, y + height), (at, y + height + 4)], QUIET, 1)
-        canvas.text(at, y + height + 12, f"{value:.0f}", size, QUIET)
+        if not counts or value == int(value):
+            at = y + height * (1 - (value - y_range[0]) / (y_range[1] - y_range[0]))
+            canvas.line([(x, at), (x + width, at)], FAINT, 1)
+            canvas.text(x - 6, at, _number(value), size, QUIET, "end")
+    for value in _ticks(*x_range, max(2, int(width // (4 * size)))):
+        if value == int(value):
+            at = x + width * (value - x_range[0]) / (x_range[1] - x_range[0])
+            canvas.line([(at, y + height), (at, y + height + 4)], QUIET, 1)
+            canvas.text(at, y + height + 12, f"{value:.0f}", size, QUIET)
     canvas.line([(x, y), (x, y + height), (x + width, y + height)], QUIET, 1)
 
 

@@ -16,6 +16,7 @@ from tfdarts.visualize import Drawing, ascii_drawing, graphs, operation_colours
 
 # Titles of the charts, and which metrics they show; any other metric has a chart of its own.
 GROUPS = (("Loss", "loss"), ("Accuracy", "accuracy|^top"), ("Learning rate", "learning_rate"))
+NO_OPTIONS = ("command", "versions", "data")  # of config.json
 
 _SCRIPT = """
 for (const slider of document.querySelectorAll("input[type=range]")) {
@@ -67,7 +68,8 @@ th { text-align: left; font-weight: 600; }
   border-bottom: 1px solid #d9d9d9; z-index: 1; }
 .slider input { flex: 1; accent-color: #332288; }
 .slider b { min-width: 130px; }
-pre { background: #f4f4f4; border-radius: 6px; padding: 10px 14px; overflow-x: auto; font-size: 13px; margin: 6px 0; }
+pre { background: #f4f4f4; border-radius: 6px; padding: 10px 14px; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px;
+  margin: 6px 0; }
 details { margin: 4px 0; } summary { cursor: pointer; } td details { margin: 0; }
 @media print { .slider { position: static; } }
 """
@@ -197,7 +199,7 @@ def _heat_map(kind, table, chosen, low, high):
             share = (weight - low) / (high - low) if high > low and math.isfinite(weight) else 0.0
             mark = ' class="chosen"' if (kind, edge, name) in chosen else ""
             ink = "#fff" if share > 0.55 else "#1a1a1a"
-            cells.append(f'<td{mark} style="background:{_shade(share)};color:{ink}">{weight:.2f}</td>')
+            cells.append(f'<td{mark} style="background:{_shade(share)};color:{ink}">{weight:.3f}</td>')
         rows.append(f"<tr><th>{_text(edge)}</th>{''.join(cells)}</tr>")
     return (
         f'<table class="map"><caption>{_text(kind)}</caption><thead><tr><th></th>{head}</tr></thead>'
@@ -264,8 +266,9 @@ def _command_section(run):
 
 
 def _option_section(run):
-    options = {name: value for name, value in run.config.items() if name not in ("command", "versions")}
-    options |= run.config["versions"] if isinstance(run.config.get("versions"), dict) else {}
+    options = {name: value for name, value in run.config.items() if name not in NO_OPTIONS}
+    for name in ("data", "versions"):
+        options |= run.config[name] if isinstance(run.config.get(name), dict) else {}
     items = "".join(f"<div><dt>{_text(name)}</dt><dd>{_option(value)}</dd></div>" for name, value in options.items())
     command = shlex.join(map(str, run.config["command"]))
     return f'<h3>Configuration</h3><pre>python3 {_text(command)}</pre><dl class="options">{items}</dl>'
@@ -276,13 +279,16 @@ def _option_section(run):
 
 def _comparison(histories):
     names = [name for name, _ in _outcome(histories[0])]
-    head = "".join(f"<th>{name}</th>" for name in ("run", "kind", "recipe", "seed", *names, "genotype"))
+    head = "<th>run</th><th>kind</th><th>recipe</th>"
+    head += "".join(f'<th class="number">{name}</th>' for name in ("seed", *names)) + "<th>genotype</th>"
     rows = []
     for number, run in enumerate(histories):
         cells = list(run.cells().values())
         values = [value or "&ndash;" for _, value in _outcome(run)]
         link = f'<a href="#run{number}">{_text(run.folder.resolve().name)}</a>'
         kind = "training" if run.training else "search"
+        if run.unit == "sample":
+            kind = f"{len(run.genotypes)} random samples"
         if not run.finished:
             kind += ", not finished"
         rows.append(
@@ -329,8 +335,8 @@ def _differing_options(histories):
     """For the searches and for the trainings, where there are several: the options that they do not share."""
     parts = []
     for kind, training in (("searches", False), ("trainings", True)):
-        runs = [run for run in histories if run.training is training]
-        names = dict.fromkeys(name for run in runs for name in run.config if name not in ("command", "versions"))
+        runs = [run for run in histories if run.training is training and run.unit == "epoch"]
+        names = dict.fromkeys(name for run in runs for name in run.config if name not in NO_OPTIONS)
         rows = []
         for name in names:
             values = [_option(run.config[name]) if name in run.config else "&ndash;" for run in runs]
@@ -351,8 +357,9 @@ def _text(value):
 
 
 def _option(value):
-    """An option as in the configuration file, empty ones as nothing."""
-    return _text(value if isinstance(value, str) else json.dumps(value))
+    """An option as in the configuration file, cut where it is long."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return _text(text if len(text) <= 100 else text[:99] + "…")
 
 
 def _percent(value, factor):
