@@ -24,6 +24,11 @@ def layer_norm(x):
     return x * tf.math.rsqrt(tf.reduce_mean(tf.square(x), -1, keepdims=True) + BN_EPSILON)
 
 
+def gelu(x):
+    """`x * P(N(0, 1) <= x)` (Hendrycks and Gimpel 2016, arXiv:1606.08415); `tf.nn.gelu` takes sqrt(2) in float32."""
+    return 0.5 * x * (1 + tf.math.erf(x * 2**-0.5))
+
+
 def relative_bias(table, width):
     """Spreads a table of biases by relative position over pairs of columns.
 
@@ -220,7 +225,7 @@ class FeedForward(TransformerBlock):
 
     def branch(self, x):
         y = grouped_pointwise(x, tf.convert_to_tensor(self.kernel_1), self.groups) + tf.convert_to_tensor(self.bias_1)
-        y = grouped_pointwise(tf.nn.gelu(y), tf.convert_to_tensor(self.kernel_2), self.edges)
+        y = grouped_pointwise(gelu(y), tf.convert_to_tensor(self.kernel_2), self.edges)
         return y + tf.convert_to_tensor(self.bias_2)
 
 
