@@ -116,4 +116,6 @@ def peak_memory(forward, batch_size, shape, parameters, bytes_per_byte, graph_by
         for _, body, shapes in loops
     ]
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return int(held + bytes_per_byte * maps + max(rounds, default=0) + graph_bytes_per_node * nodes + 4 * 8 * parameters)
+    return int(
+        held + bytes_per_byte * maps + max(rounds, default=0) + graph_bytes_per_node * nodes + 4 * 8 * parameters
+    )
