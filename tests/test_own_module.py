@@ -90,9 +90,9 @@ def test_another_module_than_its_own_is_refused(own, tmp_path):
 
 def test_a_search_goes_on_with_a_module_that_has_moved(own):
     (folder,) = (own / "logs/search_arch").iterdir()
-    assert run.saved_options(folder, {"ops": "after/my_ops.py"}).ops == "after/my_ops.py"
+    assert run.saved_options(folder, "search", {"ops": "after/my_ops.py"}).ops == "after/my_ops.py"
     with pytest.raises(run.UserError, match="--ops after/other.py"):
-        run.saved_options(folder, {"ops": "after/other.py"})
+        run.saved_options(folder, "search", {"ops": "after/other.py"})
 
 
 def test_a_dotted_path_is_looked_up_in_the_working_directory(monkeypatch, tmp_path):
