@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts.errors import UserError
+from tfdarts.genotype import same_module
 
 KEPT = 2  # checkpoints; the older one is for the case that the newer one is damaged
 MAY_GROW = ("epochs",)  # options that a resumed run may have larger than before
@@ -84,6 +85,8 @@ def saved_options(folder, stage, given):
     differing = []
     for name, value in given.items():
         if value == options.get(name) or name in MAY_CHANGE:
+            continue
+        if name == "ops" and same_module(value, options.get(name, "")):
             continue
         if name in MAY_GROW and name in options and value > options[name]:
             continue
