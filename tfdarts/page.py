@@ -68,8 +68,8 @@ th { text-align: left; font-weight: 600; }
   border-bottom: 1px solid #d9d9d9; z-index: 1; }
 .slider input { flex: 1; accent-color: #332288; }
 .slider b { min-width: 130px; }
-pre { background: #f4f4f4; border-radius: 6px; padding: 10px 14px; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px;
-  margin: 6px 0; }
+pre { background: #f4f4f4; border-radius: 6px; padding: 10px 14px; white-space: pre-wrap; overflow-wrap: anywhere;
+  font-size: 13px; margin: 6px 0; }
 details { margin: 4px 0; } summary { cursor: pointer; } td details { margin: 0; }
 @media print { .slider { position: static; } }
 """
