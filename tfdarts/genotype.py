@@ -75,6 +75,10 @@ class Genotype:
         """The concatenated states of the reduction or the normal cell."""
         return self.reduce_concat if reduction else self.normal_concat
 
+    def operations(self):
+        """The set of operations that it uses."""
+        return {op for op, _ in self.normal + self.reduce}
+
     def skip_connections(self):
         """Number of `skip_connect` in both cells; a search that collapses chooses little else."""
         return sum(op == "skip_connect" for op, _ in self.normal + self.reduce)
