@@ -5,6 +5,7 @@ DARTS (Liu et al. 2019, arXiv:1806.09055, sections 2.1 and 3.1.2), with the high
 with kernels of their own.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from ops.common import BN_EPSILON, BN_MOMENTUM
@@ -133,3 +134,56 @@ def step(h, gates, kernels, node, concat, normalize=None, mask=None):
         add(node(states, masked, kernel))
     moments = None if not moments or moments[0] is None else tf.stack(moments)
     return tf.add_n([states[i] for i in concat]) / len(concat), moments
+
+
+def unroll(cell, inputs, state):
+    """Runs a cell over time, in one compiled loop whose length may vary without a new trace.
+
+    Args:
+        cell: `(input, state) -> (output, state)`, the output shaped like `state[0]`.
+        inputs: `(time, ...)`.
+        state: tuple of tensors.
+
+    Returns:
+        Outputs `(time, ...)` and the last state.
+    """
+    time = tf.shape(inputs)[0]
+    inputs = tf.TensorArray(inputs.dtype, time, element_shape=inputs.shape[1:]).unstack(inputs)
+    outputs = tf.TensorArray(state[0].dtype, time, element_shape=state[0].shape)
+
+    def body(t, outputs, state):
+        output, state = cell(inputs.read(t), state)
+        return t + 1, outputs.write(t, output), state
+
+    _, outputs, state = tf.while_loop(lambda t, *_: t < time, body, (0, outputs, tuple(state)))
+    return outputs.stack(), state
+
+
+def edge_names(nodes):
+    """Names of the rows of a table of mixing weights, for people: 36 of them for 8 nodes."""
+    return tuple(f"{previous} to {node}" for node in range(1, nodes + 1) for previous in range(node))
+
+
+def strongest(mixing, names, nodes):
+    """The genotype's entries that mixing weights stand for (DARTS, section 2.4, with one input per node).
+
+    Each node keeps the earlier state whose best operation other than `none` weighs most (ties: the lower state), and of
+    it that operation (ties: the earlier one). `none` has no say but for the weight that it takes from others.
+
+    Args:
+        mixing: `(nodes * (nodes + 1) / 2, operations)`, rows as in `MixedNodes`.
+        names: of the columns.
+        nodes: int.
+
+    Returns:
+        A tuple of `(activation, previous)`.
+    """
+    mixing = np.array(mixing, np.float32)
+    if NONE in names:
+        mixing[:, names.index(NONE)] = -1.0
+    entries = []
+    for node in range(nodes):
+        rows = mixing[node * (node + 1) // 2 :][: node + 1]
+        previous = int(rows.max(-1).argmax())
+        entries.append((names[rows[previous].argmax()], previous))
+    return tuple(entries)
