@@ -1,4 +1,3 @@
-import json
 import math
 
 import keras
@@ -11,7 +10,7 @@ from tests import reference
 from tfdarts import genotype, optimizers, recurrent, space
 from tfdarts.data import text
 from tfdarts.genotype import RecurrentGenotype
-from tfdarts.language import EvaluationLanguageModel, LanguageSupernet, dropout_masks
+from tfdarts.language import EvaluationLanguageModel, LanguageSupernet
 from tfdarts.language_training import LanguageTraining
 from tfdarts.strategies import hypergradient
 from tfdarts.strategies.language import LanguageDarts
@@ -88,26 +87,38 @@ def test_language_model(name, floatx, monkeypatch):
         reference.close(gradients["alphas"], arrays["grad_arch_weights"].ravel(), tolerance)
 
 
+@pytest.fixture(scope="module", params=["float32", "float64"])
+def search(request):
+    """One search for both goldens of the architecture's gradient, so that its gradients are traced once."""
+    keras.config.set_floatx(request.param)
+    keras.config.set_dtype_policy(request.param)
+    darts = LanguageDarts(network(golden("architect_clipped")), 8, 5, beta=0.0)
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    return darts
+
+
 @pytest.mark.parametrize("name", ["architect_clipped", "architect_unclipped"])
-def test_architecture_gradients(name, floatx):
-    arrays = golden(name)
-    net = network(arrays)
+def test_architecture_gradients(name, search):
+    arrays, darts, net = golden(name), search, search.supernet
+    dtype = darts.alphas.dtype
     eta, clip, decay = (float(arrays[key]) for key in ("eta", "clip", "weight_decay"))
-    darts = LanguageDarts(net, 8, 5, beta=0.0, learning_rate=eta, weight_decay=decay, grad_clip=clip)
+    assign(net, arrays)
     darts.alphas.assign(arrays["arch_weights"].ravel())
+    darts.weight_decay, darts.unrolled_clip = decay, clip
     weights, alphas = optimizers.flatten(net.trainable_variables), darts.alphas.value
     train, valid = (
         (
             tf.constant(arrays[f"tokens_{part}"]),
             tf.constant(arrays[f"targets_{part}"]),
-            tf.constant(arrays[f"hidden_{part}"][0], floatx),
+            tf.constant(arrays[f"hidden_{part}"][0], dtype),
             tf.zeros(2, tf.int64),
             tf.zeros(()),
         )
         for part in ("train", "valid")
     )
     before = [np.asarray(v.value) for v in darts.variables]
-    tight, loose = (1e-6, 2e-5) if floatx == "float64" else (2e-5, 2e-3)
+    tight, loose = (1e-6, 2e-5) if dtype == "float64" else (2e-5, 2e-3)
 
     darts.order = "first"
     gradient, (loss, hidden) = darts.hypergradient(weights, train, valid)
@@ -129,27 +140,16 @@ def test_architecture_gradients(name, floatx):
     reference.close(result.implicit, arrays["implicit_grad_tie_fixed"].ravel(), loose)
     reference.close(result.value, arrays["dalpha_unrolled_tie_fixed_coef_clamped"].ravel(), loose)
 
+    # As the search calls it, the learning rate scaled by the sequence's length.
     darts.order = "second"
-    gradient, _ = darts.hypergradient(weights, train, valid)
+    darts.learning_rate.assign(2 * eta)
+    gradient, _ = darts.hypergradient(weights, train, valid, 0.5)
     reference.close(gradient, arrays["dalpha_unrolled_tie_fixed_coef_clamped"].ravel(), loose)
+    darts.learning_rate.assign(before[[v is darts.learning_rate for v in darts.variables].index(True)])
     for variable, value in zip(darts.variables, before):
         np.testing.assert_array_equal(variable, value)
     for function in (darts._both, darts._architecture):
         assert function.experimental_get_tracing_count() == 1
-
-
-def test_the_rescaled_rate_is_the_virtual_steps(float64):
-    arrays = golden("architect_clipped")
-    net = network(arrays)
-    darts = LanguageDarts(net, 8, 5, learning_rate=2 * float(arrays["eta"]), grad_clip=float(arrays["clip"]))
-    darts.alphas.assign(arrays["arch_weights"].ravel())
-    hidden = [tf.constant(arrays[f"hidden_{part}"][0], "float64") for part in ("train", "valid")]
-    train, valid = (
-        (arrays[f"tokens_{part}"], arrays[f"targets_{part}"], h, tf.zeros(2, tf.int64), tf.zeros(()))
-        for part, h in zip(("train", "valid"), hidden)
-    )
-    gradient, _ = darts.hypergradient(optimizers.flatten(net.trainable_variables), train, valid, 0.5)
-    reference.close(gradient, arrays["dalpha_unrolled_tie_fixed_coef_clamped"].ravel(), 2e-5)
 
 
 @pytest.mark.parametrize("index", range(11))
@@ -165,7 +165,9 @@ def test_training_trajectory(floatx):
     rows = text.batchify(arrays["stream"], 3, "training")
     np.testing.assert_array_equal(rows, arrays["batchified"])
     options = {name: float(arrays[key]) for name, key in (("beta", "beta"), ("weight_decay", "weight_decay"))}
-    training = LanguageTraining(net, 3, 5, learning_rate=float(arrays["lr"]), grad_clip=float(arrays["clip"]), **options)
+    training = LanguageTraining(
+        net, 3, 5, learning_rate=float(arrays["lr"]), grad_clip=float(arrays["clip"]), **options
+    )
     tolerance, row = 2e-7 if floatx == "float64" else 1e-5, 0
     step = tf.function(training.train_step, autograph=False)
     for k, length in enumerate(arrays["seq_lens"]):
@@ -192,10 +194,11 @@ def test_training_trajectory(floatx):
     reference.close(loss * (len(rows) - 1) / len(rows), arrays["evaluate_loss"], tolerance)
 
 
-@pytest.mark.parametrize("name,count", golden("param_counts.json").items())
+COUNTS = {name: count for name, count in golden("param_counts.json").items() if name.startswith(("ptb", "wt2"))}
+
+
+@pytest.mark.parametrize("name,count", COUNTS.items())
 def test_parameter_counts(name, count):
-    if not name.startswith(("ptb", "wt2")):
-        pytest.skip("not a network")
     corpus, stage, units, *cell = name.split("_", 3)
     words = {"ptb": 10_000, "wt2": 33_278}[corpus]
     if stage == "search":

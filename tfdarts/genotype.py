@@ -104,7 +104,7 @@ class RecurrentGenotype:
     """A recurrent cell (DARTS, arXiv:1806.09055, sections 2.1 and 3.1.2).
 
     Attributes:
-        recurrent: tuple of `(activation, previous)`, entry i making state i + 1 from an earlier one; 0 is the state made
+        recurrent: tuple of `(activation, previous)`, entry i making state i + 1 from an earlier one; state 0 is made
             from the cell's input and hidden state.
         concat: the states whose mean is the cell's output.
         ops: name of the operation module.

@@ -130,9 +130,7 @@ class LanguageSupernet(LanguageModel):
     def build(self):
         super().build()
         start = keras.initializers.Constant([[0.0], [1.0]])
-        self.statistics = self.add_weight(
-            name="statistics", shape=(2, self.units), initializer=start, trainable=False
-        )
+        self.statistics = self.add_weight(name="statistics", shape=(2, self.units), initializer=start, trainable=False)
 
     @property
     def tables(self):

@@ -43,9 +43,7 @@ class Learner(keras.Model):
         """
         gradient, _ = optimizers.clip(gradient, self.grad_clip)
         rate = self.learning_rate.value * scale
-        weights, buffer = optimizers.sgd(
-            weights, gradient, self.buffer.value, rate, self.momentum, self.weight_decay
-        )
+        weights, buffer = optimizers.sgd(weights, gradient, self.buffer.value, rate, self.momentum, self.weight_decay)
         self.buffer.assign(buffer)
         self.set_weights_vector(weights)
         return weights
