@@ -15,6 +15,7 @@ VERSION = 1
 NONE = "none"  # the operation that connects nothing; a search may weigh it, a genotype never holds it
 GENOTYPES = pathlib.Path(__file__).resolve().parent.parent / "genotypes"
 ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
+RENET_CELLS = ("vanilla", "sigmoid", "directional")
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 
 
@@ -108,7 +109,7 @@ class RecurrentGenotype:
             from the cell's input and hidden state.
         concat: the states whose mean is the cell's output.
         ops: name of the operation module.
-        space: `"recurrent"` for language models, `"renet"` for images.
+        space: `"recurrent"`.
 
     Raises:
         GenotypeError: if an entry is malformed or refers to a state that does not exist yet.
@@ -135,7 +136,7 @@ class RecurrentGenotype:
         _check(ok, f"`concat` must list states from 0 to {len(entries)}. Received: {states!r}.")
         object.__setattr__(self, "recurrent", tuple((op, previous) for op, previous in entries))
         object.__setattr__(self, "concat", tuple(states))
-        _check(self.space in ("recurrent", "renet"), f"`space` cannot be {self.space!r} for a recurrent cell.")
+        _check(self.space == type(self).space, f"`space` must be {type(self).space!r}. Received: {self.space!r}.")
         _check(isinstance(self.ops, str), f"`ops` must name an operation module. Received: {self.ops!r}.")
 
     def operations(self):
@@ -155,7 +156,28 @@ class RecurrentGenotype:
     to_json = Genotype.to_json
 
 
-SPACES = {"conv": Genotype, "recurrent": RecurrentGenotype, "renet": RecurrentGenotype}
+@dataclasses.dataclass(frozen=True)
+class ReNetGenotype(RecurrentGenotype):
+    """A recurrent cell that sweeps images (DartsReNet, arXiv:2304.05838).
+
+    Attributes:
+        recurrent, concat, ops: as in `RecurrentGenotype`.
+        space: `"renet"`.
+        cell: how it reads its input, one of `RENET_CELLS`.
+    """
+
+    space: str = "renet"
+    cell: str = "vanilla"
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check(self.cell in RENET_CELLS, f"`cell` must be one of {', '.join(RENET_CELLS)}. Received: {self.cell!r}.")
+
+    def to_dict(self):
+        return super().to_dict() | {"cell": self.cell}
+
+
+SPACES = {"conv": Genotype, "recurrent": RecurrentGenotype, "renet": ReNetGenotype}
 
 
 def _check(condition, message):
