@@ -27,13 +27,10 @@ def seconds_since_process_start():
 
 
 class Batches:
-    """CIFAR-shaped batches through the program's own input pipeline, and the time spent waiting for them."""
+    """Batches of a data set, and the time spent waiting for them."""
 
-    def __init__(self, batch_size):
-        from tfdarts.data import images
-
-        data = images.random_images(4096, (32, 32, 3), 10)
-        self.iterator = iter(images.train_batches(data, batch_size, 0))
+    def __init__(self, dataset):
+        self.iterator = iter(dataset)
         self.waited = 0.0
 
     def next(self):
@@ -41,6 +38,13 @@ class Batches:
         batch = next(self.iterator)
         self.waited += time.perf_counter() - start
         return batch
+
+
+def cifar_batches(batch_size):
+    """CIFAR-shaped batches through the program's own input pipeline."""
+    from tfdarts.data import images
+
+    return Batches(images.train_batches(images.random_images(4096, (32, 32, 3), 10), batch_size, 0))
 
 
 def measure(kind, make_step, batch, batches, steps, variables, functions, pure):
@@ -100,7 +104,11 @@ def kernels(run):
 
 
 def main(parser, kinds, one_kind):
-    """Parses the options; measures one kind here, or all of them in processes of their own."""
+    """Parses the options; measures one kind here, or all of them in processes of their own.
+
+    Options that `parser` has already are handed to those processes.
+    """
+    sizes = [action.dest for action in parser._actions if action.dest != "help"]
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--only", choices=list(kinds))
     parser.add_argument("--against", metavar="CMD", help="another program that prints such lines")
@@ -112,7 +120,7 @@ def main(parser, kinds, one_kind):
         return
     for kind in [args.only] if args.only else list(kinds):
         ours = [sys.executable, sys.argv[0], "--only", kind, "--here", "--steps", str(args.steps)]
-        for name in ("batch_size", "init_channels", "layers"):
+        for name in sizes:
             ours += [f"--{name}", str(getattr(args, name))]
         if not args.against:
             _run(ours)

@@ -27,7 +27,7 @@ def one_kind(args):
     supernet = Supernet(space.load("regular"), 10, args.init_channels, args.layers)
     supernet.build((None, 32, 32, 3))
     darts = Darts(supernet, KINDS[args.only])
-    batches = measure.Batches(args.batch_size)
+    batches = measure.cifar_batches(args.batch_size)
     functions = {"weights": [darts._both], "first_order": [darts._both, darts._architecture]}
     functions["second_order"] = functions["first_order"]
 

@@ -23,7 +23,7 @@ def one_kind(args):
     network.build((None, 32, 32, 3))
     training = Training(network)
     training.epoch.assign(300)
-    batches = measure.Batches(args.batch_size)
+    batches = measure.cifar_batches(args.batch_size)
     return measure.measure(
         "train", lambda: training.train_step, batches.next, batches, args.steps, network.trainable_variables, [], None
     )

@@ -66,6 +66,28 @@ def test_a_missing_module_is_refused(name):
         space.load(name)
 
 
+def test_activations_are_functions(tmp_path):
+    assert space.load("recurrent", recurrent=True).searched == ("none", "tanh", "relu", "sigmoid", "identity")
+    mine = space.load(write(tmp_path, "import keras\nOPS = {'gelu': keras.ops.gelu}"), recurrent=True)
+    assert mine.searched == ("gelu",)
+
+
+BROKEN_FUNCTIONS = {
+    "wrong shape": ("OPS = {'a': lambda x: x[0]}", "must map float32 .2, 3."),
+    "not finite": ("import tensorflow as tf\nOPS = {'a': tf.math.log}", "finite"),
+    "raises": ("OPS = {'a': lambda x: 1 / 0}", "division by zero"),
+    "layers": ("OPS = {'a': lambda channels, stride: None}", "stride"),
+    "unknown SEARCHED": ("SEARCHED = ('none', 'b')\nOPS = {'a': abs}", "names b"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_FUNCTIONS)
+def test_activations_that_break_the_contract_are_refused(name, tmp_path):
+    text, message = BROKEN_FUNCTIONS[name]
+    with pytest.raises(SpaceError, match=message):
+        space.load(write(tmp_path, text), recurrent=True)
+
+
 def test_an_operation_that_the_space_lacks():
     with pytest.raises(SpaceError, match="wrong"):
         space.load("regular").build("wrong", 4, 1, 1, True)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tfdarts import genotype as genotypes
 from tfdarts import space as spaces
 from tfdarts.cell import Cell, FixedEdges
-from tfdarts.network import AuxiliaryHead, CifarStem, ImageNetStem, Linear, plan
+from tfdarts.network import AuxiliaryHead, CifarStem, ImageNetStem, Linear, TrainedNetwork, plan
 
 NETWORKS = ("cifar", "imagenet")
 
@@ -40,7 +40,7 @@ def fixed_edges(space, genotype, channels, reduction):
 
 
 @keras.saving.register_keras_serializable("tfdarts")
-class EvaluationNetwork(keras.Model):
+class EvaluationNetwork(TrainedNetwork):
     """Stem, cells of a genotype, classifier, auxiliary classifier (DARTS, arXiv:1806.09055, sections 3.2 and 3.3).
 
     Args:
@@ -51,9 +51,7 @@ class EvaluationNetwork(keras.Model):
         auxiliary: whether there is an auxiliary head.
         network: `"cifar"` or `"imagenet"`, which chooses stem and auxiliary head.
         stem_multiplier: int, the CIFAR stem has this many times `channels`.
-        preprocessing: dictionary that describes the images it was trained on: `mean` and `std` of the channels,
-            `classes`, `dataset`, `seed`, `image_size`, `augmentation`; kept for `preprocess` and `evaluate.py`. None if
-            unknown.
+        preprocessing: as in `TrainedNetwork`.
 
     Call arguments:
         images: `(batch, height, width, channels_in)`.
@@ -124,11 +122,6 @@ class EvaluationNetwork(keras.Model):
         """Cells, and entries of the longer of the two cells: the first axes of `drop_path`."""
         return len(self.cells), max(len(self.genotype.normal), len(self.genotype.reduce))
 
-    def build(self, shape):
-        # Runs the network once on symbolic maps, training form included, so that every layer knows its shapes.
-        self.compute_output_spec(keras.KerasTensor(shape), training=True)
-        self.built = True
-
     def call(self, images, drop_path=None, training=None):
         s0, s1 = self.stem(images, training=training)
         auxiliary = None
@@ -140,40 +133,5 @@ class EvaluationNetwork(keras.Model):
         logits = self.classifier(tf.reduce_mean(s1, [1, 2]))
         return logits if auxiliary is None else (logits, auxiliary)
 
-    def preprocess(self, pixels):
-        """Pixels from 0 to 255, `(batch, height, width, channels)`, to what the network was trained on."""
-        known = self.options["preprocessing"]
-        if known is None:
-            raise ValueError("This network does not know the mean and deviation of its images.")
-        mean, std = (tf.constant(known[name], tf.float32) for name in ("mean", "std"))
-        return (tf.cast(pixels, tf.float32) / 255.0 - mean) / std
-
     def get_config(self):
         return {"genotype": self.genotype.to_dict(), **self.options}
-
-
-def load(path, ops=None):
-    """Loads a saved `EvaluationNetwork`, in Keras's safe mode.
-
-    Args:
-        path: of the file.
-        ops: name of the operation module, if it lies elsewhere than it did; None for the name that was saved.
-
-    Raises:
-        ValueError: if the file is damaged or holds something else, or `ops` names another module.
-    """
-
-    class Moved(EvaluationNetwork):
-        @classmethod
-        def from_config(cls, config):
-            cells = genotypes.from_dict(config["genotype"])
-            return EvaluationNetwork(**config | {"genotype": cells.with_module(ops or cells.ops)})
-
-    try:
-        with keras.saving.custom_object_scope({"tfdarts>EvaluationNetwork": Moved}):
-            network = keras.saving.load_model(path)
-    except Exception as error:  # Keras raises many kinds for a damaged or foreign file
-        raise ValueError(str(error).splitlines()[0]) from error
-    if not isinstance(network, EvaluationNetwork):
-        raise ValueError("it holds no network of this program")
-    return network

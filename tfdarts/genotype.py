@@ -15,6 +15,7 @@ VERSION = 1
 NONE = "none"  # the operation that connects nothing; a search may weigh it, a genotype never holds it
 GENOTYPES = pathlib.Path(__file__).resolve().parent.parent / "genotypes"
 ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
+RENET_CELLS = ("vanilla", "sigmoid", "directional")
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 
 
@@ -84,6 +85,10 @@ class Genotype:
         """The concatenated states of the reduction or the normal cell."""
         return self.reduce_concat if reduction else self.normal_concat
 
+    def operations(self):
+        """The set of operations that it uses."""
+        return {op for op, _ in self.normal + self.reduce}
+
     def skip_connections(self):
         """Number of `skip_connect` in both cells; a search that collapses chooses little else."""
         return sum(op == "skip_connect" for op, _ in self.normal + self.reduce)
@@ -98,13 +103,90 @@ class Genotype:
         lines = []
         for key, value in self.to_dict().items():
             text = json.dumps(value)
-            if key in ("normal", "reduce"):
+            if isinstance(value, list) and isinstance(value[0], list):
                 text = "[\n    " + ",\n    ".join(json.dumps(edge) for edge in value) + "\n  ]"
             lines.append(f'  "{key}": {text}')
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-SPACES = {"conv": Genotype}
+@dataclasses.dataclass(frozen=True)
+class RecurrentGenotype:
+    """A recurrent cell (DARTS, arXiv:1806.09055, sections 2.1 and 3.1.2).
+
+    Attributes:
+        recurrent: tuple of `(activation, previous)`, entry i making state i + 1 from an earlier one; state 0 is made
+            from the cell's input and hidden state.
+        concat: the states whose mean is the cell's output.
+        ops: name of the operation module.
+        space: `"recurrent"`.
+
+    Raises:
+        GenotypeError: if an entry is malformed or refers to a state that does not exist yet.
+    """
+
+    recurrent: tuple
+    concat: tuple
+    ops: str = "recurrent"
+    space: str = "recurrent"
+
+    def __post_init__(self):
+        entries, states = self.recurrent, self.concat
+        message = "`recurrent` must be a list of [activation, previous]."
+        _check(isinstance(entries, (list, tuple)) and len(entries) > 0, message)
+        for k, entry in enumerate(entries):
+            ok = isinstance(entry, (list, tuple)) and len(entry) == 2
+            ok = ok and isinstance(entry[0], str) and type(entry[1]) is int
+            _check(ok, f"`recurrent[{k}]` must be [activation, previous]. Received: {entry!r}.")
+            _check(entry[0] != NONE, f"`recurrent[{k}]` is {NONE!r}, which connects nothing.")
+            message = f"`recurrent[{k}]` comes from state {entry[1]}; it can use states 0 to {k}."
+            _check(0 <= entry[1] <= k, message)
+        ok = isinstance(states, (list, tuple)) and len(states) > 0 and all(type(i) is int for i in states)
+        ok = ok and all(0 <= i <= len(entries) for i in states)
+        _check(ok, f"`concat` must list states from 0 to {len(entries)}. Received: {states!r}.")
+        object.__setattr__(self, "recurrent", tuple((op, previous) for op, previous in entries))
+        object.__setattr__(self, "concat", tuple(states))
+        _check(self.space == type(self).space, f"`space` must be {type(self).space!r}. Received: {self.space!r}.")
+        _check(isinstance(self.ops, str), f"`ops` must name an operation module. Received: {self.ops!r}.")
+
+    def operations(self):
+        """The set of operations that it uses."""
+        return {op for op, _ in self.recurrent}
+
+    def skip_connections(self):
+        """Number of `identity`, which leaves a state as it is but for its matrix product."""
+        return sum(op == "identity" for op, _ in self.recurrent)
+
+    def to_dict(self):
+        entries = [list(entry) for entry in self.recurrent]
+        return {"version": VERSION, "space": self.space, "ops": self.ops, "recurrent": entries} | {
+            "concat": list(self.concat)
+        }
+
+    to_json = Genotype.to_json
+
+
+@dataclasses.dataclass(frozen=True)
+class ReNetGenotype(RecurrentGenotype):
+    """A recurrent cell that sweeps images (DartsReNet, arXiv:2304.05838).
+
+    Attributes:
+        recurrent, concat, ops: as in `RecurrentGenotype`.
+        space: `"renet"`.
+        cell: how it reads its input, one of `RENET_CELLS`.
+    """
+
+    space: str = "renet"
+    cell: str = "vanilla"
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check(self.cell in RENET_CELLS, f"`cell` must be one of {', '.join(RENET_CELLS)}. Received: {self.cell!r}.")
+
+    def to_dict(self):
+        return super().to_dict() | {"cell": self.cell}
+
+
+SPACES = {"conv": Genotype, "recurrent": RecurrentGenotype, "renet": ReNetGenotype}
 
 
 def same_module(one, other):
@@ -127,7 +209,7 @@ def from_dict(data):
     _check(isinstance(data, dict), "A genotype file must hold one JSON object.")
     version = data.get("version", VERSION)
     _check(version == VERSION, f"This program reads genotypes of version {VERSION}. Received: {version!r}.")
-    space = data.get("space", "conv")
+    space = data.get("space", "recurrent" if "recurrent" in data else "conv")
     _check(space in tuple(SPACES), f"`space` must be one of {', '.join(SPACES)}. Received: {space!r}.")
     fields = {field.name: field for field in dataclasses.fields(SPACES[space])}
     missing = [name for name, field in fields.items() if field.default is dataclasses.MISSING and name not in data]
@@ -139,6 +221,8 @@ def from_dict(data):
 
 def from_text(text):
     """Parses `Genotype(normal=[...], normal_concat=range(2, 6), ...)` as DARTS, P-DARTS and PC-DARTS print it.
+
+    `Genotype(recurrent=[...], concat=range(1, 9))`, DARTS's recurrent cell, likewise.
 
     The last such expression in the text counts, so that a whole log can be given.
     """

@@ -35,13 +35,21 @@ class Learner(keras.Model):
         self.loss_metric = keras.metrics.Mean(name="loss")
         self.accuracy_metric = keras.metrics.Mean(name="accuracy")
 
-    def descend(self, weights, gradient):
-        """One step of SGD, from the weights as one vector and the gradient for it."""
+    def descend(self, weights, gradient, scale=1.0):
+        """One step of SGD, from the weights as one vector and the gradient for it; `scale` is the learning rate's.
+
+        Returns:
+            The new weights.
+        """
         gradient, _ = optimizers.clip(gradient, self.grad_clip)
-        weights, buffer = optimizers.sgd(
-            weights, gradient, self.buffer.value, self.learning_rate.value, self.momentum, self.weight_decay
-        )
+        rate = self.learning_rate.value * scale
+        weights, buffer = optimizers.sgd(weights, gradient, self.buffer.value, rate, self.momentum, self.weight_decay)
         self.buffer.assign(buffer)
+        self.set_weights_vector(weights)
+        return weights
+
+    def set_weights_vector(self, weights):
+        """Sets the network's trainable variables from one vector."""
         variables = self.network.trainable_variables
         for variable, value in zip(variables, optimizers.unflatten(weights, variables)):
             variable.assign(value)

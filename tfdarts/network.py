@@ -84,16 +84,39 @@ class ImageNetStem(keras.layers.Layer):
         return s0, self.conv_3(s0, training=training)
 
 
-class Linear(keras.layers.Layer):
-    """`x @ kernel + bias`, with PyTorch's initialisation of both."""
+class TrainedNetwork(keras.Model):
+    """What networks share that are trained, tested and shipped: `network(images, training=None)` gives logits.
 
-    def __init__(self, units, **kwargs):
+    Its `options` are its constructor's arguments beside the first. `preprocessing` among them is a dictionary that
+    describes the images it was trained on: `mean` and `std` of the channels, `classes`, `dataset`, `seed`,
+    `image_size`, `augmentation`; None if unknown.
+    """
+
+    def build(self, shape):
+        # Runs the network once on symbolic maps, training form included, so that every layer knows its shapes.
+        self.compute_output_spec(keras.KerasTensor(shape), training=True)
+        self.built = True
+
+    def preprocess(self, pixels):
+        """Pixels from 0 to 255, `(batch, height, width, channels)`, to what the network was trained on."""
+        known = self.options["preprocessing"]
+        if known is None:
+            raise ValueError("This network does not know the mean and deviation of its images.")
+        mean, std = (tf.constant(known[name], tf.float32) for name in ("mean", "std"))
+        return (tf.cast(pixels, tf.float32) / 255.0 - mean) / std
+
+
+class Linear(keras.layers.Layer):
+    """`x @ kernel + bias`, with PyTorch's initialisation of both, or the kernel's within plus and minus `bound`."""
+
+    def __init__(self, units, bound=None, **kwargs):
         super().__init__(**kwargs)
-        self.units = units
+        self.units, self.bound = units, bound
 
     def build(self, shape):
         size = shape[-1]
-        self.kernel = self.add_weight(name="kernel", shape=(size, self.units), initializer=fan_in_uniform(size))
+        start = keras.initializers.RandomUniform(-self.bound, self.bound) if self.bound else fan_in_uniform(size)
+        self.kernel = self.add_weight(name="kernel", shape=(size, self.units), initializer=start)
         self.bias = self.add_weight(name="bias", shape=(self.units,), initializer=fan_in_uniform(size))
 
     def call(self, x):

@@ -21,14 +21,19 @@ def unflatten(vector, like):
     return [tf.reshape(part, t.shape) for part, t in zip(parts, like)]
 
 
+def clip_factor(norm, max_norm):
+    """What a gradient of that norm is multiplied by to be no longer than `max_norm` (PyTorch's rule, with its 1e-6)."""
+    return tf.minimum(max_norm / (norm + 1e-6), 1.0)
+
+
 def clip(gradient, max_norm):
-    """Scales a vector to norm `max_norm` if it is longer (PyTorch's rule, with its 1e-6).
+    """Scales a vector to norm `max_norm` if it is longer.
 
     Returns:
         The vector and the norm it had.
     """
     norm = tf.norm(gradient)
-    return gradient * tf.minimum(max_norm / (norm + 1e-6), 1.0), norm
+    return gradient * clip_factor(norm, max_norm), norm
 
 
 def sgd(w, gradient, buffer, learning_rate, momentum, weight_decay):
@@ -68,3 +73,17 @@ def exponential(start, gamma):
 def cosine(start, end, epochs):
     """Learning rate of an epoch, counted from 0: half a cosine from `start` to `end` (PyTorch's CosineAnnealingLR)."""
     return lambda epoch: end + 0.5 * (start - end) * (1 + math.cos(math.pi * epoch / epochs))
+
+
+def averaged(average, w, count):
+    """Running average of averaged SGD (Polyak and Juditsky 1992), as PyTorch's ASGD with `t0 = 0` keeps it.
+
+    Args:
+        average, w: the average so far and the newest weights.
+        count: number of this weight step since the averaging began, from 1; the second replaces the first.
+
+    Returns:
+        The new average: the mean of the weights after steps 2 to `count`.
+    """
+    share = 1 / tf.cast(tf.maximum(count - 1, 1), w.dtype)
+    return (1 - share) * average + share * w

@@ -9,9 +9,11 @@ import pathlib
 import sys
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfdarts.errors import UserError
+from tfdarts.genotype import NONE
 
 
 class SpaceError(UserError):
@@ -24,7 +26,8 @@ class Space:
 
     Attributes:
         name: how the module was named, as `--ops` and the genotype have it.
-        ops: dictionary from name to `(channels, stride, edges, affine) -> layer`.
+        ops: dictionary from name to `(channels, stride, edges, affine) -> layer`; for recurrent cells to a function of
+            one tensor.
         searched: names that a search chooses from, in the order of the architecture parameters' columns.
     """
 
@@ -54,7 +57,7 @@ class Space:
 
     def check(self, genotype):
         """Raises SpaceError if the genotype uses an operation that this space does not have."""
-        unknown = sorted({op for op, _ in genotype.normal + genotype.reduce} - set(self.ops))
+        unknown = sorted(genotype.operations() - set(self.ops))
         if unknown:
             raise SpaceError(
                 f"The genotype uses {', '.join(unknown)}, which operation module {self.name!r} does not have."
@@ -81,12 +84,13 @@ def _accepted(function):
     return tuple(inspect.signature(function).parameters)
 
 
-def load(name):
+def load(name, recurrent=False):
     """Loads an operation module.
 
     Args:
         name: a module of `ops/` (`regular`), a dotted path (`mypackage.myops`), looked up as Python does and in the
             working directory, or a Python file (`./myops.py`).
+        recurrent: whether the operations are those of recurrent cells, functions from a tensor to one of its shape.
 
     Returns:
         A `Space`.
@@ -95,21 +99,25 @@ def load(name):
         SpaceError: if there is no such module, or it breaks the contract.
     """
     module = _module(name)
+    contract = "(tensor)" if recurrent else "(channels, stride, edges, affine)"
     ops = getattr(module, "OPS", None)
     if not isinstance(ops, dict) or not ops:
-        raise SpaceError(f"Operation module {name!r} lacks OPS, a dictionary of (channels, stride, edges, affine).")
+        raise SpaceError(f"Operation module {name!r} lacks OPS, a dictionary of {contract}.")
     searched = tuple(getattr(module, "SEARCHED", ops))
-    unknown = sorted(set(searched) - set(ops))
+    unknown = sorted(set(searched) - set(ops) - ({NONE} if recurrent else set()))
     if unknown:
         raise SpaceError(f"{name}: SEARCHED names {', '.join(unknown)}, which OPS does not have.")
     for op, make in ops.items():
         if not callable(make):
-            raise SpaceError(f"{name}: OPS[{op!r}] must be callable with (channels, stride, edges, affine).")
-        missing = [argument for argument in ("channels", "stride") if argument not in _accepted(make)]
+            raise SpaceError(f"{name}: OPS[{op!r}] must be callable with {contract}.")
+        missing = [] if recurrent else [item for item in ("channels", "stride") if item not in _accepted(make)]
         if missing:
             raise SpaceError(f"{name}: OPS[{op!r}] does not take {' and '.join(missing)}.")
     space = Space(name, dict(ops), searched)
-    if not module.__name__.startswith("ops."):
+    if recurrent:
+        for op in ops:
+            _try_function(space, op)
+    elif not module.__name__.startswith("ops."):
         for op in ops:
             _try(space, op)
     return space
@@ -156,3 +164,17 @@ def _try(space, op):
                 f"{space.name}: OPS[{op!r}] with channels=4, stride={stride}, edges=2 must map (2, 8, 8, 4) to "
                 f"{expected}, edge after edge. It gave {tuple(y.shape)}."
             )
+
+
+def _try_function(space, op):
+    """Runs a recurrent operation once: layers where functions belong, say, are found before a search starts."""
+    x = tf.reshape(tf.linspace(-2.0, 2.0, 6), (2, 3))
+    try:
+        y = tf.convert_to_tensor(space.ops[op](x))
+    except Exception as error:  # a user's function may raise anything
+        raise SpaceError(f"{space.name}: OPS[{op!r}] must map a tensor to one of its shape: {error}") from error
+    if y.shape != x.shape or y.dtype != x.dtype or not np.isfinite(y).all():
+        raise SpaceError(
+            f"{space.name}: OPS[{op!r}] must map float32 (2, 3) to finite float32 (2, 3). "
+            f"It gave {y.dtype.name} {tuple(y.shape)}."
+        )

@@ -24,10 +24,10 @@ def drop_path_factors(shape, batch, probability, seed):
 
 
 class Training(Learner):
-    """Trains an `EvaluationNetwork` by `fit` on `(images, labels)`, and tests it by `evaluate`.
+    """Trains a `TrainedNetwork` by `fit` on `(images, labels)`, and tests it by `evaluate`.
 
     Args:
-        network: built `EvaluationNetwork`.
+        network: built `TrainedNetwork`; with `drop_path_prob` an `EvaluationNetwork`.
         learning_rate: of the first step; a callback sets `self.learning_rate` later on.
         momentum, weight_decay, grad_clip: of SGD.
         auxiliary_weight: weight of the auxiliary classifier's loss.
@@ -66,14 +66,15 @@ class Training(Learner):
     def train_step(self, data):
         images, labels = data
         self.step.assign_add(1)
-        factors = None
+        options = {}
         if self.drop_path_prob:
             probability = self.drop_path_prob * self.epoch.value / self.epochs
             draw = tf.stack([tf.constant(self.seed, tf.int64), self.step.value])
-            factors = drop_path_factors(self.network.drop_path_shape, tf.shape(images)[0], probability, draw)
+            shape = self.network.drop_path_shape
+            options["drop_path"] = drop_path_factors(shape, tf.shape(images)[0], probability, draw)
         variables = self.network.trainable_variables
         with tf.GradientTape() as tape:
-            results = self.network(images, drop_path=factors, training=True)
+            results = self.network(images, training=True, **options)
             logits, *auxiliary = results if isinstance(results, (tuple, list)) else (results,)
             loss = self._cross_entropy(labels, logits)
             total = loss + self.auxiliary_weight * sum(self._cross_entropy(labels, y) for y in auxiliary)

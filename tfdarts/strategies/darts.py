@@ -24,6 +24,7 @@ class Darts(Learner):
         arch_learning_rate, arch_betas, arch_weight_decay: of the architecture's Adam.
         learning_rate: of the first step of the weights; a callback sets `self.learning_rate` later on.
         momentum, weight_decay, grad_clip: of the weights' SGD.
+        unrolled_clip: largest norm of the gradients in the virtual step of the second order.
         seed: of the architecture parameters' start, 1e-3 * N(0, 1).
     """
 
@@ -38,13 +39,14 @@ class Darts(Learner):
         momentum=0.9,
         weight_decay=3e-4,
         grad_clip=5.0,
+        unrolled_clip=math.inf,
         seed=0,
         **kwargs,
     ):
         super().__init__(supernet, learning_rate, momentum, weight_decay, grad_clip, **kwargs)
         if order not in ORDERS:
             raise ValueError(f"`order` must be one of {', '.join(ORDERS)}. Received: {order!r}.")
-        self.order = order
+        self.order, self.unrolled_clip = order, unrolled_clip
         self.arch_hyper = (arch_learning_rate, arch_betas, arch_weight_decay)
         self.shapes = {name: (len(rows), len(columns)) for name, (rows, columns) in supernet.tables.items()}
         shape = (sum(math.prod(shape) for shape in self.shapes.values()),)  # all tables as one vector
@@ -81,16 +83,23 @@ class Darts(Learner):
     def _architecture_gradient(self, weights, alphas, batch):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(alphas)
-            loss, _, _ = self._loss(weights, alphas, batch)
-        return tape.gradient(loss, alphas), loss
+            loss, *beside = self._loss(weights, alphas, batch)
+        return tape.gradient(loss, alphas), self._validated(loss, *beside)
+
+    def _validated(self, loss, logits, state):
+        """What the search step keeps of a pass on the validation batch, whose gradient the architecture follows."""
+        return loss
 
     @property
     def supernet(self):
         """The network that is searched."""
         return self.network
 
-    def hypergradient(self, weights, train, valid):
-        """Gradient for the architecture parameters, and the loss on the validation batch that it came from."""
+    def hypergradient(self, weights, train, valid, scale=1.0):
+        """Gradient for the architecture parameters, and the loss on the validation batch that it came from.
+
+        `scale` is the learning rate's, as in `descend`.
+        """
         alphas = self.alphas.value
         if self.order == "first":
             return self._architecture(weights, alphas, valid)
@@ -102,11 +111,22 @@ class Darts(Learner):
             self.buffer.value,
             train,
             valid,
-            self.learning_rate.value,
+            self.learning_rate.value * scale,
             self.momentum,
             self.weight_decay,
+            self.unrolled_clip,
         )
-        return result.value, result.valid[0]
+        return result.value, self._validated(*result.valid)
+
+    def step_architecture(self, gradient):
+        """One step of Adam for the architecture parameters."""
+        learning_rate, betas, decay = self.arch_hyper
+        alphas, first, second = optimizers.adam(
+            self.alphas.value, gradient, self.first.value, self.second.value, self.step.value,
+            learning_rate, betas, decay,
+        )  # fmt: skip
+        for variable, value in ((self.alphas, alphas), (self.first, first), (self.second, second)):
+            variable.assign(value)
 
     def train_step(self, data):
         train, valid = data
@@ -115,13 +135,7 @@ class Darts(Learner):
         if self.order != "weights":
             gradient, valid_loss = self.hypergradient(weights, train, valid)
             self.valid_loss_metric.update_state(valid_loss)
-            learning_rate, betas, decay = self.arch_hyper
-            alphas, first, second = optimizers.adam(
-                self.alphas.value, gradient, self.first.value, self.second.value, self.step.value,
-                learning_rate, betas, decay,
-            )  # fmt: skip
-            for variable, value in ((self.alphas, alphas), (self.first, first), (self.second, second)):
-                variable.assign(value)
+            self.step_architecture(gradient)
         gradient, _, (loss, logits, state) = self._both(weights, self.alphas.value, train)
         self.descend(weights, gradient)
         for variable, value in zip(self.supernet.non_trainable_variables, state):

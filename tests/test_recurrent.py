@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ops.recurrent import OPS, SEARCHED
+from tests import reference
+from tfdarts import recurrent
+
+NAMES = SEARCHED  # the goldens number the activations in this order
+EVALUATION = ("eval_cell_darts_v1", "eval_cell_darts_v2", "eval_cell_enas")
+
+
+def run(arrays, node, concat, training=None, statistics=None, masks=None, dtype="float64"):
+    """All time steps of a golden: the hidden states, the moments of each step, and gradients by name."""
+    names = ["inputs", "h0", "W0", "Ws"] + ["arch_weights"] * ("arch_weights" in arrays)
+    tensors = {name: tf.constant(arrays[name], dtype) for name in names}
+    x_mask, h_mask = (None, None) if masks is None else (tf.constant(arrays[name], dtype) for name in masks)
+    normalize = None
+    if training is not None:
+        normalize = lambda index, x: recurrent.batch_norm(x, statistics, training)  # noqa: E731
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        h, hiddens, moments = tensors["h0"], [], []
+        combine = node(tensors)
+        for x in tf.unstack(tensors["inputs"]):
+            pair = [x, h] if masks is None else [x * x_mask, h * h_mask]
+            gates = tf.matmul(tf.concat(pair, -1), tensors["W0"])
+            h, moment = recurrent.step(h, gates, tensors["Ws"], combine, concat, normalize, h_mask)
+            hiddens.append(h)
+            moments.append(moment)
+        hiddens = tf.stack(hiddens)
+        loss = tf.reduce_sum(hiddens * tf.constant(arrays["cotangent"], dtype))
+    return hiddens, moments, tape.gradient(loss, tensors)
+
+
+def mixed(tensors):
+    return recurrent.MixedNodes(tf.nn.softmax(tensors["arch_weights"]), NAMES, OPS)
+
+
+@pytest.mark.parametrize("dtype,tolerance", [("float32", 1e-4), ("float64", 2e-7)])
+@pytest.mark.parametrize("name,masks", [("search_cell", None), ("search_cell_masked", ("x_mask", "h_mask"))])
+def test_search_cell(name, masks, dtype, tolerance):
+    arrays = reference.load(f"recurrent/{name}")
+    statistics = tf.stack([tf.zeros(12, dtype), tf.ones(12, dtype)])
+    hiddens, moments, gradients = run(arrays, mixed, range(1, 9), True, statistics, masks, dtype)
+    reference.close(hiddens, arrays["hiddens"], tolerance)
+    for key, gradient in gradients.items():
+        reference.close(gradient, arrays[f"grad_{key}"], tolerance, key)
+    after = recurrent.moving(statistics, tf.reshape(tf.stack(moments), [-1, 2, 12]))
+    reference.close(after[0], arrays["bn_running_mean_after"], tolerance)
+    reference.close(after[1], arrays["bn_running_var_after"], tolerance)
+    if masks is None:
+        hiddens, moments, _ = run(arrays, mixed, range(1, 9), False, after, None, dtype)
+        reference.close(hiddens, arrays["hiddens_eval"], tolerance)
+        assert moments == [None] * 5
+
+
+@pytest.mark.parametrize("name", ["search_cell", "search_cell_masked"])
+def test_states_of_the_first_time_step(name, float64):
+    arrays = {key: tf.constant(value, "float64") for key, value in reference.load(f"recurrent/{name}").items()}
+    before, after = [], []
+
+    def normalize(index, x):
+        before.append(x)
+        after.append(recurrent.batch_norm(x, None, True))
+        return after[-1]
+
+    x, h, mask = arrays["inputs"][0], arrays["h0"], arrays.get("h_mask")
+    pair = [x, h] if mask is None else [x * arrays["x_mask"], h * mask]
+    gates = tf.matmul(tf.concat(pair, -1), arrays["W0"])
+    recurrent.step(h, gates, arrays["Ws"], mixed(arrays), range(1, 9), normalize, mask)
+    reference.close(tf.stack(before), np.asarray(arrays["t0_states_before_bn"]), 2e-7)
+    reference.close(tf.stack([state for state, _ in after]), np.asarray(arrays["t0_states"]), 2e-7)
+
+
+@pytest.mark.parametrize("dtype,tolerance", [("float32", 2e-6), ("float64", 1e-7)])
+@pytest.mark.parametrize("masks", [None, ("x_mask", "h_mask")])
+@pytest.mark.parametrize("name", EVALUATION)
+def test_evaluation_cell(name, masks, dtype, tolerance):
+    arrays = reference.load(f"recurrent/{name}")
+    entries = [(NAMES[op], int(previous)) for op, previous in zip(arrays["genotype_ops"], arrays["genotype_prev"])]
+    concat = [int(i) for i in arrays["genotype_concat"]]
+    hiddens, _, gradients = run(arrays, lambda _: recurrent.FixedNodes(entries, OPS), concat, masks=masks, dtype=dtype)
+    suffix = "" if masks is None else "_masked"
+    reference.close(hiddens, arrays["hiddens" + suffix], tolerance)
+    for key, gradient in gradients.items():
+        reference.close(gradient, arrays[f"grad_{key}{suffix}"], tolerance, key)
+
+
+def test_cells_side_by_side(float64):
+    """Two cells with kernels of their own, in one step, give what they give one after the other."""
+    rng = np.random.default_rng(0)
+    h, gates, kernels = (tf.constant(rng.normal(size=s)) for s in ((2, 5, 3), (2, 5, 6), (4, 2, 3, 6)))
+    node = recurrent.MixedNodes(tf.nn.softmax(tf.constant(rng.normal(size=(10, 5)))), NAMES, OPS)
+
+    def normalize(index, x):
+        return recurrent.batch_norm(x, None, True)
+
+    both, moments = recurrent.step(h, gates, kernels, node, range(1, 5), normalize)
+    for k in range(2):
+        one, moment = recurrent.step(h[k], gates[k], kernels[:, k], node, range(1, 5), normalize)
+        np.testing.assert_allclose(both[k], one, rtol=1e-12)
+        np.testing.assert_allclose(moments[:, :, k], moment, rtol=1e-12)

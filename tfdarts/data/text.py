@@ -1,0 +1,208 @@
+"""Text: a vocabulary, three streams of word numbers, cut into batches as a pure function of (seed, step)."""
+
+import dataclasses
+import hashlib
+import itertools
+import pathlib
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from tfdarts.data.images import DataError
+
+END, UNKNOWN = "<eos>", "<unk>"
+PARTS = ("train", "valid", "test")
+RARE = 3  # words of the embedded corpus that occur less often in its training part become `<unk>`
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """A text in three parts.
+
+    Attributes:
+        words: the vocabulary, in the order of the words' first appearance in the training part.
+        train, valid, test: `(length,)` int32, numbers of words.
+        sha256: of the three parts as text, since what the numbers mean depends on them.
+    """
+
+    words: tuple
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+    sha256: str
+
+
+def load(source):
+    """Reads a corpus: a folder with `train.txt`, `valid.txt`, `test.txt`, or `topics`, which needs no data.
+
+    Words are what white space separates, each line ends with `<eos>`, and words that the training part lacks become
+    `<unk>`.
+
+    Raises:
+        DataError: if a file is missing, unreadable or empty.
+    """
+    if source == "topics":
+        return corpus(_topics())
+    folder, texts = pathlib.Path(source), {}
+    for part in PARTS:
+        path = folder / f"{part}.txt"
+        try:
+            texts[part] = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"Cannot read {path} ({type(error).__name__}); give a folder with train.txt, valid.txt and test.txt in "
+                "UTF-8, or `topics`, the embedded text."
+            ) from None
+        if not texts[part].strip():
+            raise DataError(f"{path} is empty.")
+    return corpus(texts)
+
+
+def corpus(texts):
+    """The `Corpus` of a dictionary from `train`, `valid` and `test` to text."""
+    numbers, streams = {}, {}
+    for part in PARTS:
+        words = [word for line in texts[part].splitlines() for word in (*line.split(), END)]
+        if part == "train":
+            for word in words:
+                numbers.setdefault(word, len(numbers))
+        elif not numbers.keys() >= set(words):
+            numbers.setdefault(UNKNOWN, len(numbers))
+        streams[part] = np.array([numbers.get(word, numbers.get(UNKNOWN)) for word in words], np.int32)
+    digest = hashlib.sha256("\0".join(texts[part] for part in PARTS).encode()).hexdigest()
+    return Corpus(tuple(numbers), **streams, sha256=digest)
+
+
+def _topics():
+    """The language reference that Python's `help()` shows, in lower case, words and signs apart.
+
+    Of ten topics in alphabetical order the ninth is for validation and the tenth for testing. The text differs between
+    versions of Python.
+    """
+    from pydoc_data.topics import topics  # half a megabyte that nothing else needs
+
+    texts = dict.fromkeys(PARTS, "")
+    for index, name in enumerate(sorted(topics)):
+        lines = (re.findall(r"\w+|[^\w\s]", line.lower()) for line in topics[name].splitlines())
+        part = {8: "valid", 9: "test"}.get(index % 10, "train")
+        texts[part] += "".join(" ".join(line) + "\n" for line in lines if line)
+    words, counts = np.unique(texts["train"].split(), return_counts=True)
+    kept = set(words[counts >= RARE])
+    return {
+        part: "".join(
+            " ".join(word if word in kept else UNKNOWN for word in line.split()) + "\n" for line in text.splitlines()
+        )
+        for part, text in texts.items()
+    }
+
+
+def unigram_perplexity(stream):
+    """Perplexity of a text under its own word frequencies: what a model reaches that ignores the context."""
+    shares = np.bincount(stream) / len(stream)
+    shares = shares[shares > 0]
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def batchify(stream, batch_size, name):
+    """Lays a stream out in `batch_size` columns: `(rows, batch_size)`, without the rest that fills no row.
+
+    Raises:
+        DataError: if it is too short for one batch of two words and their successors.
+    """
+    rows = len(stream) // batch_size
+    if rows < 3:
+        raise DataError(
+            f"The {name} text has {len(stream)} words, too few for {batch_size} columns of at least 3; "
+            "give a longer text or a smaller --batch_size."
+        )
+    return stream[: rows * batch_size].reshape(batch_size, rows).T
+
+
+def segments(rows, bptt, seed, number, gaussian):
+    """Where the batches of one pass over the rows begin, and how long they are (AWD-LSTM, arXiv:1708.02182, 4.1).
+
+    The length is `bptt` with probability 0.95, else half of it; with `gaussian` a normal number around that with
+    deviation 5, from 5 to `bptt` + 20.
+
+    Args:
+        rows: of `batchify`.
+        seed, number: ints, the pass's number.
+
+    Returns:
+        A list of `(first row, length, drawn length)`; the drawn length goes beyond the end in the last one.
+    """
+    rng = np.random.default_rng([seed, number])
+    result, row = [], 0
+    while row < rows - 2:
+        length = bptt if rng.random() < 0.95 else bptt / 2
+        if gaussian:
+            length = min(max(5, rng.normal(length, 5)), bptt + 20)
+        drawn = max(1, int(length))
+        result.append((row, min(drawn, rows - 1 - row), drawn))
+        row += drawn
+    return result
+
+
+def steps_per_epoch(rows, bptt, seed, gaussian):
+    """Batches in an epoch: as many as the first pass has.
+
+    Passes differ by a few batches, epochs do not; so an epoch ends near the end of a pass, not at it.
+    """
+    return len(segments(len(rows), bptt, seed, 0, gaussian))
+
+
+def _positions(rows, bptt, seed, gaussian, start):
+    def generate():
+        passes = (segments(len(rows), bptt, seed, number, gaussian) for number in itertools.count())
+        yield from itertools.islice(itertools.chain.from_iterable(passes), start, None)
+
+    spec = tf.TensorSpec((3,), tf.int32)
+    return tf.data.Dataset.from_generator(generate, output_signature=spec)
+
+
+def _slice(rows, first, length):
+    return rows[first : first + length], rows[first + 1 : first + 1 + length]
+
+
+def train_batches(rows, bptt, seed, start=0, gaussian=True):
+    """Endless training batches; the n-th is a function of `seed` and n alone.
+
+    Args:
+        rows: `(rows, batch)` of `batchify`.
+        bptt, seed, gaussian: as in `segments`.
+        start: number of the first batch, for going on with a run.
+
+    Returns:
+        A `tf.data.Dataset` of `(tokens, targets, scale, first)`: `(time, batch)` twice, the learning rate's factor
+        (drawn length / `bptt`), and whether a pass over the text begins, so that the hidden state is zero.
+    """
+    text = tf.constant(rows)
+
+    def batch(position):
+        row, length, drawn = tf.unstack(position)
+        return *_slice(text, row, length), tf.cast(drawn / bptt, tf.float32), tf.equal(row, 0)
+
+    return _positions(rows, bptt, seed, gaussian, start).map(batch, deterministic=True).prefetch(4)
+
+
+def search_batches(rows, valid_rows, bptt, seed, start=0):
+    """Endless pairs of a training batch, as `train_batches`, and a validation batch `(tokens, targets)`.
+
+    The validation batch begins at the same row, modulo the validation text's length, and has `bptt` time steps where
+    the text lasts.
+    """
+    text, valid = tf.constant(rows), tf.constant(valid_rows)
+    last = len(valid_rows) - 1
+
+    def batch(position):
+        row, length, drawn = tf.unstack(position)
+        train = *_slice(text, row, length), tf.cast(drawn / bptt, tf.float32), tf.equal(row, 0)
+        return train, _slice(valid, row % last, tf.minimum(bptt, last - row % last))
+
+    return _positions(rows, bptt, seed, False, start).map(batch, deterministic=True).prefetch(4)
+
+
+def whole(rows):
+    """The text as the one element of a `tf.data.Dataset`: what validation and testing take."""
+    return tf.data.Dataset.from_tensors(rows)

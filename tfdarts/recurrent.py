@@ -1,0 +1,189 @@
+"""One recurrent step, the same for search and evaluation; what unrolls it is elsewhere.
+
+DARTS (Liu et al. 2019, arXiv:1806.09055, sections 2.1 and 3.1.2), with the highway bypass of Zilly et al. 2017
+(arXiv:1607.03474). States are `(..., batch, units)`: axes before the batch, if any, are cells that run side by side
+with kernels of their own.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from ops.common import BN_EPSILON, BN_MOMENTUM
+from tfdarts.genotype import NONE
+
+
+def highway(state, gates, candidate):
+    """`state + sigmoid(c) * (candidate(a) - state)`, where `gates = [c | a]` along the last axis.
+
+    Args:
+        state: `(..., units)`.
+        gates: `(..., 2 * units)`.
+        candidate: function of a tensor like `state`.
+    """
+    c, a = tf.split(gates, 2, -1)
+    return state + tf.sigmoid(c) * (candidate(a) - state)
+
+
+class FixedNodes:
+    """Nodes of a genotype: each one activation on one earlier state.
+
+    Args:
+        entries: the genotype's `(activation, previous)`.
+        activations: dictionary from name to function.
+    """
+
+    def __init__(self, entries, activations):
+        self.entries = [(activations[name], previous) for name, previous in entries]
+
+    def __call__(self, states, masked, kernel):
+        activation, previous = self.entries[len(states) - 1]
+        return highway(states[previous], tf.matmul(masked[previous], kernel), activation)
+
+
+class MixedNodes:
+    """Nodes of a search: each the mixture of all activations on all earlier states.
+
+    Args:
+        table: mixing weights `(nodes * (nodes + 1) / 2, operations)`; node i has the rows i * (i + 1) / 2 + previous.
+        names: of the table's columns; `none` contributes nothing.
+        activations: dictionary from name to function.
+    """
+
+    def __init__(self, table, names, activations):
+        self.columns = {name: table[:, k] for k, name in enumerate(names) if name != NONE}
+        self.total = tf.add_n(list(self.columns.values()))
+        self.activations = activations
+
+    def __call__(self, states, masked, kernel):
+        count = len(states)
+        first = count * (count - 1) // 2
+        shape = (*states[0].shape[:-2], count, -1, states[0].shape[-1])
+
+        def weigh(column, x):  # one mixing weight per earlier state
+            return column[first : first + count, None, None] * tf.reshape(x, shape)
+
+        gates = tf.matmul(tf.concat(masked, -2), kernel)  # one product for all earlier states
+
+        def mixture(a):
+            return tf.add_n([weigh(column, self.activations[name](a)) for name, column in self.columns.items()])
+
+        c, a = tf.split(gates, 2, -1)
+        state = weigh(self.total, tf.concat(states, -2))
+        return tf.reduce_sum(state + tf.reshape(tf.sigmoid(c), shape) * (mixture(a) - state), -3)
+
+
+def batch_norm(x, statistics, training):
+    """BatchNorm over the batch, without scale and offset (Ioffe and Szegedy 2015, arXiv:1502.03167).
+
+    Args:
+        x: `(..., batch, units)`.
+        statistics: `(2, ..., units)`, moving mean and variance; what is used outside training.
+        training: bool.
+
+    Returns:
+        The normalised `x`, and in training the batch's mean and unbiased variance, shaped like `statistics`, else None.
+    """
+    if not training:
+        mean, variance = tf.unstack(tf.expand_dims(statistics, -2))
+        return (x - mean) * tf.math.rsqrt(variance + BN_EPSILON), None
+    mean = tf.reduce_mean(x, -2, keepdims=True)
+    variance = tf.reduce_mean(tf.square(x - mean), -2, keepdims=True)
+    count = tf.cast(tf.shape(x)[-2], x.dtype)
+    moments = tf.squeeze(tf.stack([mean, variance * (count / tf.maximum(count - 1, 1))]), -2)
+    return (x - mean) * tf.math.rsqrt(variance + BN_EPSILON), tf.stop_gradient(moments)
+
+
+def moving(statistics, moments):
+    """Moving statistics after a sequence of updates `statistics = 0.9 * statistics + 0.1 * moments[i]`.
+
+    Args:
+        statistics: tensor of any shape.
+        moments: `(updates, ...)`, of that shape behind the first axis.
+    """
+    keep, count = tf.constant(BN_MOMENTUM, moments.dtype), tf.shape(moments)[0]
+    powers = tf.pow(keep, tf.cast(tf.range(count, -1, -1), moments.dtype))
+    return powers[0] * statistics + tf.tensordot((1 - keep) * powers[1:], moments, 1)
+
+
+def step(h, gates, kernels, node, concat, normalize=None, mask=None):
+    """One step of a recurrent cell: the initial state, the nodes, the mean of some of them.
+
+    Args:
+        h: hidden state, `(..., batch, units)`.
+        gates: `(..., batch, 2 * units)`, input and hidden state times the initial state's kernel.
+        kernels: `(nodes, ..., units, 2 * units)`, or a list of the nodes' kernels.
+        node: `(states, masked states, kernel) -> state`, an instance of `FixedNodes` or `MixedNodes`.
+        concat: indices of the states whose mean is the new hidden state; 0 is the initial state.
+        normalize: `(index, state) -> (state, moments)`, applied to each state before it is used; None for none.
+        mask: factors of the states in the nodes' matrix products (variational dropout); None for none.
+
+    Returns:
+        The new hidden state, and the states' moments (`(nodes + 1, ...)`; None where `normalize` gave none).
+    """
+    states, masked, moments = [], [], []
+
+    def add(state):
+        if normalize is not None:
+            state, moment = normalize(len(states), state)
+            moments.append(moment)
+        states.append(state)
+        masked.append(state if mask is None else state * mask)
+
+    add(highway(h, gates, tf.tanh))
+    for kernel in tf.unstack(kernels) if tf.is_tensor(kernels) else kernels:
+        add(node(states, masked, kernel))
+    moments = None if not moments or moments[0] is None else tf.stack(moments)
+    return tf.add_n([states[i] for i in concat]) / len(concat), moments
+
+
+def unroll(cell, inputs, state):
+    """Runs a cell over time, in one compiled loop whose length may vary without a new trace.
+
+    Args:
+        cell: `(input, state) -> (output, state)`, the output shaped like `state[0]`.
+        inputs: `(time, ...)`.
+        state: tuple of tensors.
+
+    Returns:
+        Outputs `(time, ...)` and the last state.
+    """
+    time = tf.shape(inputs)[0]
+    inputs = tf.TensorArray(inputs.dtype, time, element_shape=inputs.shape[1:]).unstack(inputs)
+    outputs = tf.TensorArray(state[0].dtype, time, element_shape=state[0].shape)
+
+    def body(t, outputs, state):
+        output, state = cell(inputs.read(t), state)
+        return t + 1, outputs.write(t, output), state
+
+    _, outputs, state = tf.while_loop(lambda t, *_: t < time, body, (0, outputs, tuple(state)))
+    return outputs.stack(), state
+
+
+def edge_names(nodes):
+    """Names of the rows of a table of mixing weights, for people: 36 of them for 8 nodes."""
+    return tuple(f"{previous} to {node}" for node in range(1, nodes + 1) for previous in range(node))
+
+
+def strongest(mixing, names, nodes):
+    """The genotype's entries that mixing weights stand for (DARTS, section 2.4, with one input per node).
+
+    Each node keeps the earlier state whose best operation other than `none` weighs most (ties: the lower state), and of
+    it that operation (ties: the earlier one). `none` has no say but for the weight that it takes from others.
+
+    Args:
+        mixing: `(nodes * (nodes + 1) / 2, operations)`, rows as in `MixedNodes`.
+        names: of the columns.
+        nodes: int.
+
+    Returns:
+        A tuple of `(activation, previous)`.
+    """
+    mixing = np.array(mixing, np.float32)
+    if NONE in names:
+        mixing[:, names.index(NONE)] = -1.0
+    entries = []
+    for node in range(nodes):
+        rows = mixing[node * (node + 1) // 2 :][: node + 1]
+        previous = int(rows.max(-1).argmax())
+        entries.append((names[rows[previous].argmax()], previous))
+    return tuple(entries)
