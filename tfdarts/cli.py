@@ -88,6 +88,7 @@ def load_images(options):
         options.image_size,
         options.augmentation,
         options.flip,
+        getattr(options, "use_extra", False),
         options.data,
     )
     now = parts[0].statistics | {"images": len(parts[0])}

@@ -73,10 +73,43 @@ _DARTS_IMAGENET = _DARTS_TRAIN | {
     "drop_path_prob": 0.0,
     "label_smooth": 0.1,
 }
+# DartsReNet, Moser et al. 2020, arXiv:2304.05838, section 4: `python3 search_cell.py --space renet`, then
+# `python3 train.py --genotype_file ...`; SVHN is trained on its splits train and extra.
+_RENET = _IMAGES | {"rnn_cell": "vanilla", "layers": 3, "batch_size": 64, "learning_rate": 0.1, "momentum": 0.7}
+_RENET |= {"weight_decay": 3e-4, "grad_clip": 1.0, "classifier_range": 0.5, "cutout_length": 12}
+_RENET_SEARCH = _RENET | {
+    "strategy": "darts",
+    "samples": 10,
+    "use_validation": False,
+    "nhid": 128,
+    "nodes": 8,
+    "epochs": 50,
+    "train_portion": 0.5,
+    "learning_rate_min": 0.001,
+    "unrolled": False,
+    "arch_learning_rate": 3e-3,
+    "arch_weight_decay": 1e-3,
+    "cutout": False,
+    "ops": "recurrent",
+}
+_RENET_TRAIN = _RENET | {
+    "use_extra": False,
+    "nhid": 256,
+    "epochs": 300,
+    "schedule": "cosine",
+    "gamma": 0.97,
+    "learning_rate_min": 0.0,
+    "cutout": True,
+    "label_smooth": 0.0,
+}
+_RENET_SVHN = {"dataset": "svhn_cropped", "use_extra": True, "epochs": 100, "weight_decay": 3e-5, "cutout": False}
+_RENET_SVHN |= {"classifier_range": 0.05}
 # The embedded digits, for a first try on a laptop: minutes on two cores, 95 % and more after training.
 RECIPES = {
     "darts_cifar10": {"space": "conv", "search": _DARTS_SEARCH, "train": _DARTS_TRAIN},
     "darts_imagenet": {"space": "conv", "train": _DARTS_IMAGENET},
+    "dartsrenet_cifar10": {"space": "renet", "search": _RENET_SEARCH, "train": _RENET_TRAIN},
+    "dartsrenet_svhn": {"space": "renet", "train": _RENET_TRAIN | _RENET_SVHN},
     "digits": {
         "space": "conv",
         "search": _DARTS_SEARCH
@@ -87,7 +120,7 @@ RECIPES = {
         | {"drop_path_prob": 0.1},
     },
 }
-DEFAULTS = {"conv": "darts_cifar10"}  # each space's recipe, where none is named
+DEFAULTS = {"conv": "darts_cifar10", "renet": "dartsrenet_cifar10"}  # each space's recipe, where none is named
 
 HELP = {
     "dataset": "digits, an image classification set of TensorFlow Datasets, folder:PATH or npz:FILE",
@@ -96,11 +129,15 @@ HELP = {
     "strategy": "darts, or random: write --samples genotypes drawn uniformly, the baseline of any search",
     "samples": "genotypes that --strategy random draws",
     "use_validation": "search the architecture on the validation split instead of a part of the training images",
+    "use_extra": "train on the data set's split `extra` too (SVHN)",
+    "rnn_cell": "how a recurrent cell reads an image: vanilla, sigmoid or directional; in training also lstm or gru",
+    "nhid": "units of the recurrent network (papers: 300 to search text, 850 and 700 to train; 128 and 256 on images)",
+    "classifier_range": "the classifier's weights start uniformly within plus and minus this",
     "network": "form of the network: cifar or imagenet (stems and auxiliary head)",
     "schedule": "of the learning rate: cosine, or exponential (times --gamma each epoch)",
     "gamma": "factor of --schedule exponential (paper: 0.97 on ImageNet)",
     "init_channels": "channels of the first cells (paper: 16 in search, 36 in training)",
-    "layers": "number of cells (paper: 8 in search, 20 in training)",
+    "layers": "number of cells (paper: 8 in search, 20 in training), in ReNet of pairs of sweeps (paper: 3)",
     "nodes": "nodes per cell (paper: 4)",
     "multiplier": "how many of a cell's last nodes are concatenated (paper: 4)",
     "stem_multiplier": "the stem's channels are this many times --init_channels (paper: 3)",

@@ -165,7 +165,7 @@ def info(name, data_dir=None, image_size=0):
     return train.shape, train.classes
 
 
-def load(name, data_dir=None, seed=0, image_size=0, augmentation="crop", flip=None, statistics=None):
+def load(name, data_dir=None, seed=0, image_size=0, augmentation="crop", flip=None, extra=False, statistics=None):
     """Reads a data set, or learns where its images are.
 
     Args:
@@ -175,6 +175,7 @@ def load(name, data_dir=None, seed=0, image_size=0, augmentation="crop", flip=No
         image_size: height and width to bring images to; 0 to leave them, which must then be of one size.
         augmentation: see `Images`.
         flip: see `Images`; None for what is known of the set, otherwise yes.
+        extra: whether a split `extra` belongs to the training images.
         statistics: as `Images.statistics` gave it before; None for the published ones, or computed ones.
 
     Returns:
@@ -185,6 +186,8 @@ def load(name, data_dir=None, seed=0, image_size=0, augmentation="crop", flip=No
         DataError: if the data set is unknown, not prepared, damaged or unsuitable.
     """
     kind, _, rest = name.partition(":")
+    if extra and (name == "digits" or kind in ("folder", "npz")):
+        raise DataError(f"{name} has no split `extra`; leave out --use_extra.")
     if name == "digits":
         parts = sources.digits()
     elif kind == "folder":
@@ -192,7 +195,7 @@ def load(name, data_dir=None, seed=0, image_size=0, augmentation="crop", flip=No
     elif kind == "npz":
         parts = sources.from_npz(rest)
     else:
-        parts = sources.from_tfds(name, data_dir, stream=bool(image_size))
+        parts = sources.from_tfds(name, data_dir, bool(image_size), extra)
     known = KNOWN.get(name, Known(None, None, None, None, True))
     shape = tuple(parts.train.shape)
     if image_size:

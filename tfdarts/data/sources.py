@@ -322,13 +322,14 @@ def prepared(name, data_dir):
     )
 
 
-def from_tfds(name, data_dir, stream):
+def from_tfds(name, data_dir, stream, extra=False):
     """An image classification set that TensorFlow Datasets has prepared.
 
     Args:
         name: `name`, `name/config` or `name:version`.
         data_dir: folder of prepared data; None for TensorFlow Datasets' own.
         stream: whether to read images when they are asked for, even if they would fit into memory.
+        extra: whether the split `extra` belongs to the training images.
 
     Raises:
         DataError: if it is unknown, not prepared, damaged, or no image classification set.
@@ -350,32 +351,39 @@ def from_tfds(name, data_dir, stream):
     names = {"train": "train", "validation": "validation", "test": "test"}
     if name.startswith("imagenet2012"):
         names.pop("test")
-    found = {part: splits[split] for part, split in names.items() if split in splits}
-    size = math.prod(n or IN_MEMORY for n in shape) * sum(split.num_examples for split in found.values())
+    found = {part: [splits[split]] for part, split in names.items() if split in splits}
+    if extra:
+        if "extra" not in splits:
+            raise DataError(f"{name} has no split `extra`; leave out --use_extra.")
+        found["train"].append(splits["extra"])
+    count = sum(split.num_examples for part in found.values() for split in part)
+    size = math.prod(n or IN_MEMORY for n in shape) * count
     read = _records if stream or size > IN_MEMORY else functools.partial(_arrays, builder)
-    parts = {part: read(name, split, keys, shape) for part, split in found.items()}
+    parts = {part: read(name, chosen, keys, shape) for part, chosen in found.items()}
     classes = tuple(features[keys[1]].names)
     return Parts(parts["train"], parts.get("validation"), parts.get("test"), classes)
 
 
-def _arrays(builder, name, split, keys, shape):
+def _arrays(builder, name, splits, keys, shape):
     try:
-        data = {key: value.numpy() for key, value in builder.as_dataset(split=split.name, batch_size=-1).items()}
+        data = builder.as_dataset(split="+".join(split.name for split in splits), batch_size=-1)
+        data = {key: data[key].numpy() for key in keys}
     except Exception as error:
         raise DataError(f"Cannot read {name} from {builder.data_dir}: {str(error).splitlines()[0]}") from error
     return Arrays(data[keys[0]], data[keys[1]].astype(np.int32))
 
 
-def _records(name, split, keys, shape):
-    paths, starts = [str(path) for path in split.filepaths], []
+def _records(name, splits, keys, shape):
+    paths, starts = [str(path) for split in splits for path in split.filepaths], []
     for number, path in enumerate(paths):
         try:
             starts.append(_record_starts(number, path))
         except (OSError, struct.error) as error:
             raise DataError(f"Cannot read {name}: {path} is missing or damaged; prepare it again") from error
     starts = np.concatenate(starts)
-    if len(starts) != split.num_examples:
-        raise DataError(f"{name} should have {split.num_examples} images, its files have {len(starts)}; prepare again")
+    count = sum(split.num_examples for split in splits)
+    if len(starts) != count:
+        raise DataError(f"{name} should have {count} images, its files have {len(starts)}; prepare it again")
     return Records(paths, starts, keys, shape)
 
 
