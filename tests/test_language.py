@@ -212,6 +212,9 @@ def test_parameter_counts(name, count):
     with keras.StatelessScope():  # shapes only
         net.build()
     assert sum(math.prod(v.shape) for v in net.trainable_variables) == count
+    # Every weight is used once per word, but for the bias and, in a search, the kernels of the nodes.
+    again = 28 * 2 * net.units**2 if stage == "search" else 0
+    assert net.multiply_adds() == count - words + again
 
 
 RATES = {"dropout": 0.5, "dropouth": 0.25, "dropoutx": 0.5, "dropouti": 0.2, "dropoute": 0.1}

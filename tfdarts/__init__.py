@@ -1,6 +1,6 @@
 """Neural architecture search in TensorFlow and Keras. See README.md.
 
-Importing it registers the network's class, so that `keras.saving.load_model` opens a saved `model.keras`.
+Importing it registers the networks' classes, so that `keras.saving.load_model` opens a saved `model.keras`.
 """
 
 import os
@@ -17,5 +17,6 @@ with quiet():
     tf.config.list_physical_devices("GPU")  # where there is none, the first look for one complains
 
     from tfdarts.evalnet import EvaluationNetwork
+    from tfdarts.language import EvaluationLanguageModel
 
-__all__ = ["EvaluationNetwork"]
+__all__ = ["EvaluationLanguageModel", "EvaluationNetwork"]
