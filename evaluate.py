@@ -11,8 +11,9 @@ from tfdarts.training import Training
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model_path", None, "a model.keras that train.py saved")
-flags.DEFINE_string("dataset", None, "data set; default: the one it was trained on")
+flags.DEFINE_string("dataset", None, "data set with the same classes; default: the one it was trained on")
 flags.DEFINE_string("data_dir", None, "folder of data prepared by TensorFlow Datasets; default: its own")
+flags.DEFINE_string("ops", None, "where the operation module lies now, if it has moved")
 flags.DEFINE_integer("batch_size", 96, "images per step")
 
 
@@ -22,17 +23,22 @@ def main(_):
     path = pathlib.Path(FLAGS.model_path)
     if not path.is_file():
         raise cli.UserError(f"there is no file {path}")
-    config = path.parent / "config.json"
-    if FLAGS.dataset is None and not config.is_file():
-        raise cli.UserError(f"{config} is missing; say on what to test by --dataset")
-    run.configure_tensorflow()
-    _, test = images.load(FLAGS.dataset or json.loads(config.read_text())["dataset"], FLAGS.data_dir)
     try:
-        network = evalnet.load(path)
+        network = evalnet.load(path, FLAGS.ops)
     except ValueError as error:
         raise cli.UserError(f"cannot load {path}: {error}") from error
-    if network.options["classes"] != test.classes:
-        raise cli.UserError(f"{path} knows {network.options['classes']} classes, the data set has {test.classes}")
+    trained_on = network.options["preprocessing"]
+    if trained_on is None:
+        raise cli.UserError(f"{path} does not know what images it was trained on; train.py saves that with the model")
+    run.configure_tensorflow()
+    _, _, test = images.load(
+        FLAGS.dataset or trained_on["dataset"],
+        FLAGS.data_dir,
+        trained_on["seed"],
+        trained_on["image_size"],
+        trained_on["augmentation"],
+        statistics=trained_on,
+    )
     training = Training(network)
     training.compile(jit_compile=False)
     result = training.evaluate(images.test_batches(test, FLAGS.batch_size), return_dict=True, verbose=0)

@@ -9,6 +9,7 @@ from absl import flags
 
 from tfdarts import cli, cost, optimizers, run, space, visualize
 from tfdarts.data import images
+from tfdarts.strategies import random
 from tfdarts.strategies.darts import Darts
 from tfdarts.supernet import Supernet
 
@@ -45,7 +46,7 @@ def build(options, shape, classes):
 
 def dry_run(options):
     """Prints one JSON object: what the supernet costs."""
-    shape, classes = images.info(options.dataset)
+    shape, classes = images.info(options.dataset, options.data_dir, options.image_size)
     supernet, search = build(options, shape, classes)
     parameters = cost.count_parameters([supernet])
     report = {
@@ -64,13 +65,17 @@ def dry_run(options):
 def main(_):
     options = cli.options("search")
     run.configure_tensorflow(options.seed, options.deterministic)
+    if options.strategy == "random":
+        if FLAGS.dry_run:
+            raise cli.UserError("--strategy random costs nothing to try; leave out --dry_run")
+        return draw(options)
     if FLAGS.dry_run:
         return dry_run(options)
 
-    train, _ = images.load(options.dataset, options.data_dir)
-    train, valid = images.split(train, options.train_portion, options.seed)
-    if not len(train) or not len(valid):
-        raise cli.UserError(f"--train_portion {options.train_portion} leaves one half of the search without images.")
+    train, valid, _ = cli.load_images(options)
+    train, valid = images.search_halves(train, valid, options.train_portion, options.use_validation, options.seed)
+    for half in (train, valid):
+        images.check_batch_size(half, options.batch_size)
     supernet, search = build(options, train.shape, train.classes)
 
     length = options.cutout_length if options.cutout else 0
@@ -79,7 +84,7 @@ def main(_):
         halves = ((train, options.seed), (valid, options.seed + 1))
         return images.pairs(*(images.train_batches(x, options.batch_size, seed, length, step) for x, seed in halves))
 
-    log = cli.start_run("search_arch", options)
+    log = cli.start_run(options)
     print(f"searching {'second' if options.unrolled else 'first'} order on {options.dataset}, run in {log.folder}")
     run.fit(
         log,
@@ -95,6 +100,16 @@ def main(_):
     finish(log, search.genotype(), options)
 
 
+def draw(options):
+    """`--strategy random`: writes genotypes drawn uniformly, and says how to train them."""
+    log = cli.start_run(options)
+    operations = space.load(options.ops)
+    drawn = random.genotypes(operations, options.nodes, options.multiplier, options.samples, options.seed)
+    paths = [log.write(f"genotype_{i}.json", cells.to_json()) for i, cells in enumerate(drawn, 1)]
+    print(f"{len(paths)} genotypes drawn at random, in {log.folder}")
+    print(f"train them: {cli.train_command(options, paths)}")
+
+
 def finish(log, genotype, options):
     """Writes and draws the genotype, and says how to train it."""
     path = log.write("genotype.json", genotype.to_json())
@@ -102,9 +117,7 @@ def finish(log, genotype, options):
     print(genotype.to_json())
     print(visualize.ascii_drawing(genotype))
     print("drawings: " + ", ".join(str(drawing) for drawing in drawings))
-    recipe = "" if options.recipe == "darts_cifar10" else f" --recipe {options.recipe}"
-    data = f" --data_dir {options.data_dir}" if options.data_dir else ""
-    print(f"train it: python3 train.py{recipe}{data} --genotype_file {path}")
+    print(f"train it: {cli.train_command(options, [path])}")
 
 
 if __name__ == "__main__":

@@ -14,29 +14,39 @@ from tfdarts.training import Training
 
 FLAGS = flags.FLAGS
 cli.define("train")
-flags.DEFINE_string("genotype_file", None, "genotype: a JSON file, or a text with Genotype(...)")
+flags.DEFINE_string(
+    "genotype_file", None, "genotype: a JSON file, or a text with Genotype(...); several files are trained in turn"
+)
 flags.DEFINE_string("arch", None, f"genotype by name: {', '.join(genotype.names())}")
-flags.DEFINE_string("ops", None, "operation module; the genotype names it, another one is refused")
+flags.DEFINE_string("ops", None, "where the genotype's operation module lies now, if it has moved; another is refused")
 
 
-def load_genotype():
-    """The genotype that the flags name, or the resumed run's."""
+def load_genotypes(more):
+    """The genotypes that the flags name (`more` are further files behind `--genotype_file`), or the resumed run's."""
+    if more and FLAGS.genotype_file is None:
+        raise cli.UserError(f"unknown argument {more[0]!r}; options start with --")
     if FLAGS.resume is not None:
         if FLAGS.genotype_file is not None or FLAGS.arch is not None:
             raise cli.UserError("--resume goes on with the run's own genotype; leave out --genotype_file and --arch")
-        return genotype.load(f"{FLAGS.resume}/genotype.json")
+        return [_with_module(genotype.load(f"{FLAGS.resume}/genotype.json"))]
     if (FLAGS.genotype_file is None) == (FLAGS.arch is None):
         raise cli.UserError("give either --genotype_file FILE or --arch NAME")
-    if FLAGS.arch is not None and FLAGS.arch not in [*genotype.names(), *genotype.ALIASES]:
-        raise cli.UserError(f"no genotype is called {FLAGS.arch!r}; there are {', '.join(genotype.names())}")
-    cells = genotype.load(FLAGS.genotype_file or FLAGS.arch)
-    if FLAGS.ops is not None and FLAGS.ops != cells.ops:
-        raise cli.UserError(f"--ops {FLAGS.ops} contradicts the genotype, which names {cells.ops}")
-    return cells
+    space = cli.space()
+    if FLAGS.arch is not None and FLAGS.arch not in [*genotype.names(space), *genotype.ALIASES]:
+        raise cli.UserError(f"no genotype is called {FLAGS.arch!r}; there are {', '.join(genotype.names(space))}")
+    return [_with_module(genotype.load(name, space)) for name in [FLAGS.genotype_file or FLAGS.arch, *more]]
+
+
+def _with_module(cells):
+    return cells if FLAGS.ops is None else cells.with_module(FLAGS.ops)
 
 
 def build(options, cells, shape, classes):
     """The network of the genotype, built for images of `shape`."""
+    preprocessing = None
+    if options.data:
+        names = ("dataset", "seed", "image_size", "augmentation")
+        preprocessing = options.data | {name: getattr(options, name) for name in names}
     network = EvaluationNetwork(
         cells,
         classes,
@@ -45,6 +55,7 @@ def build(options, cells, shape, classes):
         options.auxiliary,
         options.network,
         options.stem_multiplier,
+        preprocessing,
     )
     network.build((None, *shape))
     return network
@@ -61,14 +72,26 @@ def costs(network, shape):
     }
 
 
-def main(_):
+def main(more):
     options = cli.options("train")
-    cells = load_genotype()
+    genotypes = load_genotypes(more)
     run.configure_tensorflow(options.seed, options.deterministic)
     if FLAGS.dry_run:
-        return dry_run(options, cells)
+        for cells in genotypes:
+            dry_run(options, cells)
+        return
+    train, _, test = cli.load_images(options)
+    images.check_batch_size(train, options.batch_size)
+    results = []
+    for cells in genotypes:
+        run.forget(options.seed)  # each is trained as if it were alone
+        results.append(train_and_test(options, cells, train, test))
+    if len(results) > 1:
+        print_table([FLAGS.genotype_file, *more], results)
 
-    train, test = images.load(options.dataset, options.data_dir)
+
+def train_and_test(options, cells, train, test):
+    """One run: trains the network of a genotype, tests and saves it; returns its results."""
     network = build(options, cells, train.shape, train.classes)
     training = Training(
         network,
@@ -83,8 +106,11 @@ def main(_):
         options.seed,
     )
     training.compile(jit_compile=options.jit_compile)
+    schedule = optimizers.cosine(options.learning_rate, options.learning_rate_min, options.epochs)
+    if options.schedule == "exponential":
+        schedule = optimizers.exponential(options.learning_rate, options.gamma)
     length = options.cutout_length if options.cutout else 0
-    log = cli.start_run("eval_arch", options)
+    log = cli.start_run(options)
     log.write("genotype.json", cells.to_json())
     print(f"training on {options.dataset}, run in {log.folder}")
     seconds = run.fit(
@@ -93,7 +119,7 @@ def main(_):
         lambda step: images.train_batches(train, options.batch_size, options.seed, length, step),
         images.steps_per_epoch(train, options.batch_size),
         options.epochs,
-        optimizers.cosine(options.learning_rate, options.learning_rate_min, options.epochs),
+        schedule,
         options.checkpoint_minutes,
     )
     result = training.evaluate(images.test_batches(test, options.batch_size), return_dict=True, verbose=0)
@@ -109,12 +135,19 @@ def main(_):
     print(json.dumps(results))
     data = f" --data_dir {options.data_dir}" if options.data_dir else ""
     print(f"test it again: python3 evaluate.py{data} --model_path {log.folder / 'model.keras'}")
+    return results
+
+
+def print_table(names, results):
+    """The results of several genotypes, one a line, the best first."""
+    print(f"{'test error':>10}  {'parameters':>10}  genotype")
+    for result, name in sorted(zip(results, names), key=lambda pair: pair[0]["test_error_percent"]):
+        print(f"{result['test_error_percent']:9.2f}%  {result['parameters']:>10,}  {name}")
 
 
 def dry_run(options, cells):
     """Prints one JSON object: what the network costs."""
-    shape, classes = images.info(options.dataset)
-    shape = (224, 224, 3) if options.network == "imagenet" else shape
+    shape, classes = images.info(options.dataset, options.data_dir, options.image_size)
     network = build(options, cells, shape, classes)
     report = costs(network, shape) | {"input_shape": shape, "classes": classes}
     report["peak_memory_estimate_bytes"] = cost.peak_memory(
@@ -129,4 +162,4 @@ def dry_run(options, cells):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, positional=True)

@@ -8,6 +8,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+from tests.forks import Forks
+
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
@@ -29,3 +31,11 @@ def float64():
     yield
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def command():
+    """Runs a command line and checks its exit code: `command("train.py", "--arch", "x", code=2).stderr`."""
+    forks = Forks()
+    yield forks.run
+    forks.close()

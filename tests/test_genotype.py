@@ -45,6 +45,7 @@ def test_text_of_a_recurrent_cell(tmp_path):
     assert cell == RecurrentGenotype((("relu", 0), ("tanh", 1), ("identity", 1)), (1, 2, 3))
     assert (cell.space, cell.ops, cell.operations()) == ("recurrent", "recurrent", {"relu", "tanh", "identity"})
     assert cell.skip_connections() == 1
+    assert cell.with_module("recurrent") == cell
 
 
 def test_recurrent_and_convolutional_genotypes_of_one_name_differ():

@@ -1,5 +1,7 @@
 """What the command lines share: flags made from a recipe's options, and errors as one line with exit code 2."""
 
+import re
+import shlex
 import sys
 import types
 
@@ -8,6 +10,7 @@ from absl import app, flags, logging
 
 from tfdarts import recipes
 from tfdarts import run as run_folder
+from tfdarts.data import images
 from tfdarts.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -15,20 +18,24 @@ _DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFI
 
 
 def define(stage):
-    """Defines `--recipe` and one flag for every option of a stage, unset until the user sets it."""
-    flags.DEFINE_string("recipe", recipes.DEFAULT, f"hyperparameters by name: {', '.join(recipes.RECIPES)}")
-    for name, value in recipes.RECIPES[recipes.DEFAULT][stage].items():
+    """Defines `--space`, `--recipe` and one flag for every option of a stage, unset until the user sets it."""
+    flags.DEFINE_enum("space", None, list(recipes.DEFAULTS), "what is searched; default: the recipe's, or conv")
+    there = ", ".join(name for name, recipe in recipes.RECIPES.items() if stage in recipe)
+    flags.DEFINE_string("recipe", None, f"hyperparameters by name: {there}; default: the space's first")
+    for name, value in recipes.defaults(stage).items():
         _DEFINE[type(value)](name, None, recipes.HELP[name] + "; default: the recipe's")
     flags.DEFINE_string("resume", None, "folder of a run to go on with, from its last checkpoint, with its options")
     flags.DEFINE_string("logdir", None, "folder of all runs; default: logs, or where the resumed run is")
     for name, (value, text) in _COMMON.items():
-        _DEFINE[bool if value is None else type(value)](name, None, f"{text}; default: {_default(value)}")
+        default = _UNSET.get(name, value)
+        _DEFINE[bool if value is None else type(value)](name, None, f"{text}; default: {default}")
     flags.DEFINE_bool("dry_run", False, "print what the network costs as JSON, without data, and stop")
 
 
 # Options of every run beside the recipe's; an unset boolean depends on the machine.
 _COMMON = {
     "data_dir": ("", "folder of data prepared by TensorFlow Datasets"),
+    "flip": (None, "whether a mirror image keeps its label"),
     "seed": (0, "gives weights, data order, augmentation and drop-path"),
     "deterministic": (None, "the same bits from the same seed, on the same machine"),
     "checkpoint_minutes": (10.0, "time between checkpoints within an epoch; there is one at its end besides"),
@@ -36,29 +43,82 @@ _COMMON = {
 }
 
 
-def _default(value):
-    return {None: "yes without a GPU", "": "TensorFlow Datasets' own"}.get(value, value)
+_FOLDERS = {"search": "search_arch", "train": "eval_arch"}
+_UNSET = {
+    "data_dir": "TensorFlow Datasets' own",
+    "flip": "by data set, not for digits",
+    "deterministic": "yes without a GPU",
+}
+
+
+def space():
+    """The space that the flags ask for.
+
+    Raises:
+        UserError: if `--space` and `--recipe` contradict each other.
+    """
+    of_recipe = recipes.RECIPES.get(FLAGS.recipe, {}).get("space")
+    if FLAGS.space and of_recipe and FLAGS.space != of_recipe:
+        raise UserError(f"--recipe {FLAGS.recipe} is for --space {of_recipe}, not {FLAGS.space}")
+    return FLAGS.space or of_recipe or "conv"
 
 
 def options(stage):
     """The resolved options of a stage: the recipe's or the resumed run's, and over them what the user gave."""
-    names = [*recipes.RECIPES[recipes.DEFAULT][stage], *_COMMON]
+    names = [*recipes.defaults(stage), *_COMMON]
     given = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
     if FLAGS.resume is not None:
-        if FLAGS["recipe"].using_default_value is False:
-            given["recipe"] = FLAGS.recipe
-        return run_folder.saved_options(FLAGS.resume, given)
-    if not given.get("checkpoint_minutes", 0) >= 0:
-        raise UserError(f"--checkpoint_minutes must be at least 0. Received: {given['checkpoint_minutes']}.")
-    common = {name: given.pop(name, value) for name, (value, _) in _COMMON.items()}
-    return types.SimpleNamespace(**vars(recipes.resolve(FLAGS.recipe, stage, given)), **common)
+        given |= {name: FLAGS[name].value for name in ("space", "recipe") if FLAGS[name].value is not None}
+        return run_folder.saved_options(FLAGS.resume, stage, given)
+    recipe = FLAGS.recipe or recipes.DEFAULTS[space()]
+    common = {name: value for name, (value, _) in _COMMON.items()}
+    return types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, given, common)), data=None)
 
 
-def start_run(kind, options):
+def load_images(options):
+    """Training, validation and test images; what a run must remember of them goes into `options.data`.
+
+    Raises:
+        UserError: if they cannot be read, or are not the ones that a resumed run began with.
+    """
+    parts = images.load(
+        options.dataset,
+        options.data_dir,
+        options.seed,
+        options.image_size,
+        options.augmentation,
+        options.flip,
+        options.data,
+    )
+    now = parts[0].statistics | {"images": len(parts[0])}
+    if options.data not in (None, now):
+        was = options.data["images"]
+        raise UserError(
+            f"{options.dataset} has changed since the run began ({was} training images, now {now['images']})"
+        )
+    options.data = now
+    return parts
+
+
+def start_run(options):
     """The folder of a new run, or of the one that `--resume` names."""
     if FLAGS.resume is not None:
         return run_folder.Run.resume(FLAGS.resume, FLAGS.logdir, options)
-    return run_folder.Run.start(FLAGS.logdir or "logs", kind, options)
+    return run_folder.Run.start(FLAGS.logdir or "logs", _FOLDERS[options.stage], options)
+
+
+def train_command(options, paths):
+    """The command that trains the genotypes in files, on the data that a search ran on."""
+    there = recipes.RECIPES[options.recipe]
+    words = ["python3", "train.py"]
+    if options.recipe not in recipes.DEFAULTS.values() and "train" in there:
+        words += ["--recipe", options.recipe]
+    if "train" not in there or options.dataset != there["train"]["dataset"]:
+        words += ["--dataset", options.dataset]
+    words += ["--data_dir", options.data_dir] if options.data_dir else []
+    words += ["--image_size", options.image_size] if options.image_size else []
+    words += ["--seed", options.seed] if options.seed else []  # it chooses what is held out for testing
+    return shlex.join(map(str, [*words, "--genotype_file", *paths]))
 
 
 def run(main, positional=False):
@@ -94,6 +154,11 @@ def run(main, positional=False):
             size = FLAGS["batch_size"].value if "batch_size" in FLAGS else None
             smaller = f"--batch_size {max(1, size // 2)}" if size else "a smaller --batch_size"
             _fail(f"out of memory; try {smaller} (--dry_run estimates what a step needs)")
+        except tf.errors.OpError as error:  # TensorFlow's wrapping of what the reading of an image raised
+            reason = re.search(r"DataError: (.*)", str(error))
+            if not reason:
+                raise
+            _fail(reason[1])
 
     app.run(guarded, flags_parser=parse)
 

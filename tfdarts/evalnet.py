@@ -51,6 +51,9 @@ class EvaluationNetwork(keras.Model):
         auxiliary: whether there is an auxiliary head.
         network: `"cifar"` or `"imagenet"`, which chooses stem and auxiliary head.
         stem_multiplier: int, the CIFAR stem has this many times `channels`.
+        preprocessing: dictionary that describes the images it was trained on: `mean` and `std` of the channels,
+            `classes`, `dataset`, `seed`, `image_size`, `augmentation`; kept for `preprocess` and `evaluate.py`. None if
+            unknown.
 
     Call arguments:
         images: `(batch, height, width, channels_in)`.
@@ -62,7 +65,16 @@ class EvaluationNetwork(keras.Model):
     """
 
     def __init__(
-        self, genotype, classes, channels=36, layers=20, auxiliary=False, network="cifar", stem_multiplier=3, **kwargs
+        self,
+        genotype,
+        classes,
+        channels=36,
+        layers=20,
+        auxiliary=False,
+        network="cifar",
+        stem_multiplier=3,
+        preprocessing=None,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         if network not in NETWORKS:
@@ -75,6 +87,7 @@ class EvaluationNetwork(keras.Model):
             "auxiliary": auxiliary,
             "network": network,
             "stem_multiplier": stem_multiplier,
+            "preprocessing": preprocessing,
         }
         space = spaces.load(self.genotype.ops)
         space.check(self.genotype)
@@ -127,18 +140,38 @@ class EvaluationNetwork(keras.Model):
         logits = self.classifier(tf.reduce_mean(s1, [1, 2]))
         return logits if auxiliary is None else (logits, auxiliary)
 
+    def preprocess(self, pixels):
+        """Pixels from 0 to 255, `(batch, height, width, channels)`, to what the network was trained on."""
+        known = self.options["preprocessing"]
+        if known is None:
+            raise ValueError("This network does not know the mean and deviation of its images.")
+        mean, std = (tf.constant(known[name], tf.float32) for name in ("mean", "std"))
+        return (tf.cast(pixels, tf.float32) / 255.0 - mean) / std
+
     def get_config(self):
         return {"genotype": self.genotype.to_dict(), **self.options}
 
 
-def load(path):
+def load(path, ops=None):
     """Loads a saved `EvaluationNetwork`, in Keras's safe mode.
 
+    Args:
+        path: of the file.
+        ops: name of the operation module, if it lies elsewhere than it did; None for the name that was saved.
+
     Raises:
-        ValueError: if the file is damaged or holds something else.
+        ValueError: if the file is damaged or holds something else, or `ops` names another module.
     """
+
+    class Moved(EvaluationNetwork):
+        @classmethod
+        def from_config(cls, config):
+            cells = genotypes.from_dict(config["genotype"])
+            return EvaluationNetwork(**config | {"genotype": cells.with_module(ops or cells.ops)})
+
     try:
-        network = keras.saving.load_model(path)
+        with keras.saving.custom_object_scope({"tfdarts>EvaluationNetwork": Moved}):
+            network = keras.saving.load_model(path)
     except Exception as error:  # Keras raises many kinds for a damaged or foreign file
         raise ValueError(str(error).splitlines()[0]) from error
     if not isinstance(network, EvaluationNetwork):

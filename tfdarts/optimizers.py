@@ -65,6 +65,11 @@ def adam(w, gradient, first, second, step, learning_rate, betas, weight_decay, e
     return w - learning_rate * first_hat / (tf.sqrt(second_hat) + epsilon), first, second
 
 
+def exponential(start, gamma):
+    """Learning rate of an epoch, counted from 0: `start` times `gamma` each epoch (PyTorch's ExponentialLR)."""
+    return lambda epoch: start * gamma**epoch
+
+
 def cosine(start, end, epochs):
     """Learning rate of an epoch, counted from 0: half a cosine from `start` to `end` (PyTorch's CosineAnnealingLR)."""
     return lambda epoch: end + 0.5 * (start - end) * (1 + math.cos(math.pi * epoch / epochs))

@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts.errors import UserError
+from tfdarts.genotype import same_module
 
 KEPT = 2  # checkpoints; the older one is for the case that the newer one is damaged
 MAY_GROW = ("epochs",)  # options that a resumed run may have larger than before
@@ -52,28 +53,40 @@ def configure_tensorflow(seed=0, deterministic=None):
         tf.config.experimental.enable_op_determinism()
 
 
-def saved_options(folder, given):
+def forget(seed):
+    """Frees what Keras remembers of networks before, and begins its random numbers anew."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+
+
+def saved_options(folder, stage, given):
     """The options of the run in `folder`, for going on with it.
 
     Args:
         folder: the run's folder.
+        stage: `"search"` or `"train"`.
         given: what the user gave beside it, as a dictionary.
 
     Raises:
-        UserError: if there is no run, or `given` differs from the run's options where it may not.
+        UserError: if there is no run, another command's, or `given` differs from its options where it may not.
     """
     path = pathlib.Path(folder) / "config.json"
     try:
         saved = json.loads(path.read_text())
-        options = {name: saved[name] for name in saved if name not in ("command", "versions", "data")}
+        options = {name: saved[name] for name in saved if name not in ("command", "versions")}
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"{folder} is not the folder of a run: cannot read {path} ({type(error).__name__}); "
             "give logs/search_arch/<time> or logs/eval_arch/<time>"
         ) from None
+    if options.get("stage") != stage:
+        maker = " ".join(map(str, saved.get("command", ["another program"])[:1]))
+        raise UserError(f"{folder} is a run of {maker}, which this command cannot go on with")
     differing = []
     for name, value in given.items():
         if value == options.get(name) or name in MAY_CHANGE:
+            continue
+        if name == "ops" and same_module(value, options.get(name, "")):
             continue
         if name in MAY_GROW and name in options and value > options[name]:
             continue
@@ -104,7 +117,7 @@ class Run:
 
         Args:
             logdir: folder of all runs.
-            kind: `"search_arch"` or `"eval_arch"`.
+            kind: `"search_arch"` or `"eval_arch"`, for the stages `"search"` and `"train"`.
             options: namespace of resolved options.
 
         Raises:
