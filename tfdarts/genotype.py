@@ -163,6 +163,7 @@ class RecurrentGenotype:
         }
 
     to_json = Genotype.to_json
+    with_module = Genotype.with_module
 
 
 @dataclasses.dataclass(frozen=True)

@@ -62,6 +62,15 @@ class LanguageModel(keras.Model):
         self.kernels = uniform("kernels", (self.nodes, self.units, 2 * self.units))
         self.built = True
 
+    @property
+    def products(self):
+        """Number of the nodes' matrix products in one step: one for each pair of a node and a state that it uses."""
+        return self.nodes
+
+    def multiply_adds(self):
+        """Multiply-adds of one word: the cell's matrix products and the decoder."""
+        return (2 + self.products) * 2 * self.units**2 + self.words * self.units
+
     def read(self, tokens, hidden, node, masks=None, normalize=None, statistics=()):
         """Runs the cell over tokens.
 
@@ -136,6 +145,10 @@ class LanguageSupernet(LanguageModel):
     def tables(self):
         """The table of mixing weights that it takes: name to the names of rows (edges) and columns (activations)."""
         return {"recurrent": (recurrent.edge_names(self.nodes), self.space.searched)}
+
+    @property
+    def products(self):
+        return self.nodes * (self.nodes + 1) // 2
 
     def call(self, tokens, hidden, mixing, masks=None, training=None):
         node = recurrent.MixedNodes(mixing["recurrent"], self.space.searched, self.space.ops)
