@@ -5,16 +5,16 @@ import pathlib
 
 from absl import flags
 
-from tfdarts import cli, evalnet, run
-from tfdarts.data import images
-from tfdarts.training import Training
+from tfdarts import cli, on_images, on_text, run, saved
+from tfdarts.language import EvaluationLanguageModel
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model_path", None, "a model.keras that train.py saved")
 flags.DEFINE_string("dataset", None, "data set with the same classes; default: the one it was trained on")
+flags.DEFINE_string("data", None, "folder of the text that it was trained on; default: where it was")
 flags.DEFINE_string("data_dir", None, "folder of data prepared by TensorFlow Datasets; default: its own")
 flags.DEFINE_string("ops", None, "where the operation module lies now, if it has moved")
-flags.DEFINE_integer("batch_size", 96, "images per step")
+flags.DEFINE_integer("batch_size", None, "images per step; default: 96")
 
 
 def main(_):
@@ -24,27 +24,16 @@ def main(_):
     if not path.is_file():
         raise cli.UserError(f"there is no file {path}")
     try:
-        network = evalnet.load(path, FLAGS.ops)
+        network = saved.load(path, FLAGS.ops)
     except ValueError as error:
         raise cli.UserError(f"cannot load {path}: {error}") from error
-    trained_on = network.options["preprocessing"]
-    if trained_on is None:
-        raise cli.UserError(f"{path} does not know what images it was trained on; train.py saves that with the model")
     run.configure_tensorflow()
-    _, _, test = images.load(
-        FLAGS.dataset or trained_on["dataset"],
-        FLAGS.data_dir,
-        trained_on["seed"],
-        trained_on["image_size"],
-        trained_on["augmentation"],
-        statistics=trained_on,
-    )
-    training = Training(network)
-    training.compile(jit_compile=False)
-    result = training.evaluate(images.test_batches(test, FLAGS.batch_size), return_dict=True, verbose=0)
-    names = {"test_error_percent": 1 - result["accuracy"], "test_accuracy_percent": result["accuracy"]}
-    names["top5_accuracy_percent"] = result["top5"]
-    print(json.dumps({name: 100 * value for name, value in names.items()}))
+    task, source, other = on_images, FLAGS.dataset, FLAGS.data
+    if isinstance(network, EvaluationLanguageModel):
+        task, source, other = on_text, FLAGS.data, FLAGS.dataset
+    if other is not None:
+        raise cli.UserError(f"the model takes {'text' if task is on_text else 'images'}; leave out {other}")
+    print(json.dumps(task.evaluate(network, source, FLAGS.data_dir, FLAGS.batch_size)))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def load_genotypes(more):
         path = pathlib.Path(FLAGS.resume, "genotype.json")
         return [_with_module(genotype.load(path))] if path.exists() else [None]
     space = cli.space()
-    if space == "renet" and FLAGS.rnn_cell in cli.BASELINE_CELLS:
+    if space == "renet" and FLAGS.rnn_cell in genotype.BASELINE_CELLS:
         if FLAGS.genotype_file is not None or FLAGS.arch is not None:
             raise cli.UserError(f"--rnn_cell {FLAGS.rnn_cell} has no genotype; leave out --genotype_file and --arch")
         return [None]
@@ -40,7 +40,11 @@ def load_genotypes(more):
         raise cli.UserError("give either --genotype_file FILE or --arch NAME")
     if FLAGS.arch is not None and FLAGS.arch not in [*genotype.names(space), *genotype.ALIASES]:
         raise cli.UserError(f"no genotype is called {FLAGS.arch!r}; there are {', '.join(genotype.names(space))}")
-    return [_with_module(genotype.load(name, space)) for name in [FLAGS.genotype_file or FLAGS.arch, *more]]
+    loaded = [_with_module(genotype.load(name, space)) for name in [FLAGS.genotype_file or FLAGS.arch, *more]]
+    for cells in loaded:
+        if FLAGS.rnn_cell is not None and FLAGS.rnn_cell != getattr(cells, "cell", None):
+            raise cli.UserError(f"--rnn_cell {FLAGS.rnn_cell} contradicts the genotype; leave it out")
+    return loaded
 
 
 def _with_module(cells):
@@ -67,6 +71,8 @@ def main(more):
 
 def train_and_test(task, options, cells, data):
     """One run: trains the network of a genotype, tests and saves it; returns its results."""
+    if options.space == "renet" and cells:
+        options.rnn_cell = cells.cell
     job = task.training(options, cells, data)
     log = cli.start_run(options)
     if cells:

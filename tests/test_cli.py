@@ -113,11 +113,11 @@ def test_imagenet_from_a_folder_of_differing_sizes(tmp_path, command):
     command("train.py", *options, "--logdir", tmp_path)
     (made,) = (tmp_path / "eval_arch").iterdir()
     config, results = (json.loads((made / name).read_text()) for name in ("config.json", "results.json"))
-    assert config["data"]["images"] == 18 and config["data"]["classes"] == ["cat", "dog"]
+    assert config["seen"]["images"] == 18 and config["seen"]["classes"] == ["cat", "dog"]
     assert {"test_error_percent", "top5_accuracy_percent"} <= set(results)
     network = keras.saving.load_model(made / "model.keras")
     known = network.options["preprocessing"]
-    assert known["mean"] == config["data"]["mean"] and known["image_size"] == 64
+    assert known["mean"] == config["seen"]["mean"] and known["image_size"] == 64
     pixels = np.full((1, 64, 64, 3), 255.0)
     np.testing.assert_allclose(network.preprocess(pixels)[0, 0, 0], (1 - np.array(known["mean"])) / known["std"], 1e-5)
     again = json.loads(command("evaluate.py", "--model_path", made / "model.keras").stdout.splitlines()[-1])

@@ -8,11 +8,11 @@ import types
 import tensorflow as tf
 from absl import app, flags, logging
 
-from tfdarts import recipes
+from tfdarts import on_images, on_text, recipes
 from tfdarts import run as run_folder
-from tfdarts.data import images
 from tfdarts.errors import UserError
 
+TASKS = {"conv": on_images, "renet": on_images, "recurrent": on_text}
 FLAGS = flags.FLAGS
 _DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
 
@@ -51,54 +51,31 @@ _UNSET = {
 }
 
 
-def space():
-    """The space that the flags ask for.
+def space(genotypes=()):
+    """The space that the flags and the genotypes ask for.
 
     Raises:
-        UserError: if `--space` and `--recipe` contradict each other.
+        UserError: if they contradict each other.
     """
-    of_recipe = recipes.RECIPES.get(FLAGS.recipe, {}).get("space")
-    if FLAGS.space and of_recipe and FLAGS.space != of_recipe:
-        raise UserError(f"--recipe {FLAGS.recipe} is for --space {of_recipe}, not {FLAGS.space}")
-    return FLAGS.space or of_recipe or "conv"
+    wanted = {"--space " + FLAGS.space: FLAGS.space} if FLAGS.space else {}
+    if FLAGS.recipe in recipes.RECIPES:
+        wanted["--recipe " + FLAGS.recipe] = recipes.RECIPES[FLAGS.recipe]["space"]
+    wanted |= {"the genotype": cells.space for cells in genotypes if cells}
+    if len(set(wanted.values())) > 1:
+        raise UserError(", but ".join(f"{what} is for the space {name}" for what, name in wanted.items()))
+    return next(iter(wanted.values()), "conv")
 
 
-def options(stage):
+def options(stage, genotypes=()):
     """The resolved options of a stage: the recipe's or the resumed run's, and over them what the user gave."""
     names = [*recipes.defaults(stage), *_COMMON]
     given = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
     if FLAGS.resume is not None:
         given |= {name: FLAGS[name].value for name in ("space", "recipe") if FLAGS[name].value is not None}
         return run_folder.saved_options(FLAGS.resume, stage, given)
-    recipe = FLAGS.recipe or recipes.DEFAULTS[space()]
+    recipe = FLAGS.recipe or recipes.DEFAULTS[space(genotypes)]
     common = {name: value for name, (value, _) in _COMMON.items()}
-    return types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, given, common)), data=None)
-
-
-def load_images(options):
-    """Training, validation and test images; what a run must remember of them goes into `options.data`.
-
-    Raises:
-        UserError: if they cannot be read, or are not the ones that a resumed run began with.
-    """
-    parts = images.load(
-        options.dataset,
-        options.data_dir,
-        options.seed,
-        options.image_size,
-        options.augmentation,
-        options.flip,
-        getattr(options, "use_extra", False),
-        options.data,
-    )
-    now = parts[0].statistics | {"images": len(parts[0])}
-    if options.data not in (None, now):
-        was = options.data["images"]
-        raise UserError(
-            f"{options.dataset} has changed since the run began ({was} training images, now {now['images']})"
-        )
-    options.data = now
-    return parts
+    return types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, given, common)), seen=None)
 
 
 def start_run(options):
@@ -114,10 +91,12 @@ def train_command(options, paths):
     words = ["python3", "train.py"]
     if options.recipe not in recipes.DEFAULTS.values() and "train" in there:
         words += ["--recipe", options.recipe]
-    if "train" not in there or options.dataset != there["train"]["dataset"]:
-        words += ["--dataset", options.dataset]
+    for name in ("dataset", "data"):
+        value = getattr(options, name, None)
+        if value is not None and value != there.get("train", {}).get(name):
+            words += [f"--{name}", value]
     words += ["--data_dir", options.data_dir] if options.data_dir else []
-    words += ["--image_size", options.image_size] if options.image_size else []
+    words += ["--image_size", options.image_size] if getattr(options, "image_size", 0) else []
     words += ["--seed", options.seed] if options.seed else []  # it chooses what is held out for testing
     return shlex.join(map(str, [*words, "--genotype_file", *paths]))
 

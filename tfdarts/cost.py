@@ -44,7 +44,7 @@ def multiply_adds(forward, shape):
             total += op.inputs[1].shape[0] * math.prod(op.outputs[0].shape)
         elif op.type == "BatchMatMulV2":
             total += _matrix_product(op.inputs[0].shape, op.outputs[0].shape, op.get_attr("adj_x"))
-    for rounds, nodes, shapes in _loops(graph):
+    for _, rounds, nodes, shapes in _loops(graph):
         for node in nodes:
             if node.op == "BatchMatMulV2":
                 left = shapes[node.input[0].split(":")[0]]
@@ -57,7 +57,7 @@ def _matrix_product(left, result, transposed):
 
 
 def _loops(graph):
-    """The graph's loops: for each how often it runs, the nodes of its body, and shapes by node (its first output).
+    """The graph's loops: for each its name, how often it runs, the nodes of its body, shapes by node (first output).
 
     A loop of unknown length, one that was made without `maximum_iterations`, counts as running once.
     """
@@ -70,7 +70,7 @@ def _loops(graph):
         attributes = {argument.name: body.arg_attr[k].attr for k, argument in enumerate(body.signature.input_arg)}
         attributes |= {node.name: node.attr for node in body.node_def}
         shapes = {name: _first_shape(attribute) for name, attribute in attributes.items()}
-        result.append((max(1, int(tf.get_static_value(op.inputs[1]) or 1)), body.node_def, shapes))
+        result.append((op.name, max(1, int(tf.get_static_value(op.inputs[1]) or 1)), body.node_def, shapes))
     return result
 
 
@@ -85,15 +85,16 @@ def _is_weight(tensor):
     return tensor.op.type == "ReadVariableOp"
 
 
-def _trace(forward, shape):
-    return tf.function(forward, autograph=False).get_concrete_function(tf.TensorSpec(shape)).graph
+def _trace(forward, *shapes, dtypes=(tf.float32, tf.float32)):
+    specs = [tf.TensorSpec(shape, dtype) for shape, dtype in zip(shapes, dtypes)]
+    return tf.function(forward, autograph=False).get_concrete_function(*specs).graph
 
 
 def peak_memory(forward, batch_size, shape, parameters, bytes_per_byte, graph_bytes_per_node):
-    """Estimated peak memory of a training step on the CPU, in bytes.
+    """Estimated peak memory of a training step on images on the CPU, in bytes.
 
     What the process holds before the first step, the maps that the forward pass leaves for the gradient, the graph, and
-    the maps of one round of the largest loop: a loop is taken to leave nothing but its results, as attention's does.
+    the maps of one round of the largest loop that leaves nothing but its results, as attention's does.
 
     Args:
         forward: function of images, in training mode.
@@ -102,20 +103,36 @@ def peak_memory(forward, batch_size, shape, parameters, bytes_per_byte, graph_by
         graph_bytes_per_node: measured memory of the instantiated step per node of the forward graph.
     """
     graph = _trace(forward, (batch_size, *shape))
+    return _peak(graph, (4,), parameters, bytes_per_byte, graph_bytes_per_node)
+
+
+def peak_memory_of_text(forward, time, batch_size, units, parameters, bytes_per_byte):
+    """Estimated peak memory of a training step of a language model on the CPU, in bytes.
+
+    Args:
+        forward: function of tokens `(time, batch_size)` and hidden state `(batch_size, units)`, in training mode.
+        time: steps of a batch.
+        bytes_per_byte: as in `peak_memory`.
+    """
+    graph = _trace(forward, (time, batch_size), (batch_size, units), dtypes=(tf.int32, tf.float32))
+    return _peak(graph, (2, 3), parameters, bytes_per_byte, 0)
+
+
+def _peak(graph, ranks, parameters, bytes_per_byte, graph_bytes_per_node):
     maps = sum(
         math.prod(output.shape) * output.dtype.size
         for op in graph.get_operations()
         if op.type not in _VIEWS
         for output in op.outputs
-        if output.shape.rank == 4 and output.shape.is_fully_defined()
+        if output.shape.rank in ranks and output.shape.is_fully_defined() and output.dtype.is_floating
     )
-    loops = _loops(graph)
-    nodes = len(graph.get_operations()) + sum(len(body) for _, body, _ in loops)
-    rounds = [
-        sum(4 * math.prod(shapes[node.name]) for node in body if node.op not in _VIEWS and len(shapes[node.name]) == 4)
-        for _, body, shapes in loops
-    ]
+    loops, largest = _loops(graph), 0
+    nodes = len(graph.get_operations()) + sum(len(body) for _, _, body, _ in loops)
+    for name, rounds, body, shapes in loops:
+        if "unroll" in name:  # recurrent cells: each round leaves its maps for the gradient
+            maps += rounds * sum(4 * math.prod(shapes[n.name]) for n in body if n.op not in _VIEWS and shapes[n.name])
+        else:
+            sizes = (math.prod(shapes[n.name]) for n in body if n.op not in _VIEWS and len(shapes[n.name]) == 4)
+            largest = max(largest, 4 * sum(sizes))
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return int(
-        held + bytes_per_byte * maps + max(rounds, default=0) + graph_bytes_per_node * nodes + 4 * 8 * parameters
-    )
+    return int(held + bytes_per_byte * maps + largest + graph_bytes_per_node * nodes + 4 * 8 * parameters)

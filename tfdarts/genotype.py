@@ -16,6 +16,7 @@ NONE = "none"  # the operation that connects nothing; a search may weigh it, a g
 GENOTYPES = pathlib.Path(__file__).resolve().parent.parent / "genotypes"
 ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
 RENET_CELLS = ("vanilla", "sigmoid", "directional")
+BASELINE_CELLS = ("lstm", "gru")  # of ReNet's networks, which need no genotype
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 
 

@@ -105,7 +105,7 @@ class LanguageModel(keras.Model):
 
         time, batch = tf.unstack(tf.shape(tokens))
         gates = tf.matmul(tf.reshape(x, [-1, self.units]), from_input)  # of all time steps at once
-        gates = tf.reshape(gates, [time, tokens.shape[1], 2 * self.units])
+        gates = tf.reshape(gates, [time, tokens.shape[1] or batch, 2 * self.units])
         raw, (hidden, *statistics) = recurrent.unroll(cell, gates, (hidden, *statistics))
         dropped = raw * masks["dropout"] if "dropout" in masks else raw
         logits = tf.matmul(tf.reshape(dropped, [-1, self.units]), embedding, transpose_b=True) + self.bias
@@ -176,15 +176,18 @@ class EvaluationLanguageModel(LanguageModel):
     Args:
         genotype: `RecurrentGenotype`, or its dictionary form.
         words, units: as in `LanguageModel`.
+        corpus: dictionary that describes the text it was trained on (`data`, `sha256`, `words`, `bptt`); None if
+            unknown.
 
     Call arguments and results: as `LanguageSupernet`, without the mixing weights.
     """
 
-    def __init__(self, genotype, words, units=850, **kwargs):
+    def __init__(self, genotype, words, units=850, corpus=None, **kwargs):
         self.genotype = genotypes.from_dict(genotype) if isinstance(genotype, dict) else genotype
         super().__init__(words, units, len(self.genotype.recurrent), self.genotype.concat, **kwargs)
         self.space = spaces.load(self.genotype.ops, recurrent=True)
         self.space.check(self.genotype)
+        self.corpus = corpus
 
     def call(self, tokens, hidden, masks=None, training=None):
         node = recurrent.FixedNodes(self.genotype.recurrent, self.space.ops)
@@ -192,4 +195,5 @@ class EvaluationLanguageModel(LanguageModel):
         return results
 
     def get_config(self):
-        return {"genotype": self.genotype.to_dict(), "words": self.words, "units": self.units}
+        options = {"words": self.words, "units": self.units, "corpus": self.corpus}
+        return {"genotype": self.genotype.to_dict(), **options}

@@ -1,10 +1,12 @@
 """What the command lines do on images: data, networks and learners of the spaces `conv` and `renet`, from options."""
 
+import tensorflow as tf
+
 from tfdarts import cost, optimizers, run, space
 from tfdarts.data import images
 from tfdarts.errors import UserError
 from tfdarts.evalnet import EvaluationNetwork
-from tfdarts.renet import BASELINES, ReNetNetwork, ReNetSupernet
+from tfdarts.renet import ReNetNetwork, ReNetSupernet
 from tfdarts.strategies.darts import Darts
 from tfdarts.supernet import Supernet
 from tfdarts.training import Training
@@ -29,7 +31,9 @@ def load(options):
     now = parts[0].statistics | {"images": len(parts[0])}
     if options.seen not in (None, now):
         was = options.seen["images"]
-        raise UserError(f"{options.dataset} has changed since the run began ({was} training images, now {now['images']})")
+        raise UserError(
+            f"{options.dataset} has changed since the run began ({was} training images, now {now['images']})"
+        )
     options.seen = now
     return parts
 
@@ -84,7 +88,8 @@ def search_costs(options):
     """What the network that is searched costs, as a dictionary."""
     shape, classes = images.info(options.dataset, options.data_dir, options.image_size)
     network = supernet(options, shape, classes)
-    mixing = {name: [[1 / len(columns)] * len(columns)] * len(rows) for name, (rows, columns) in network.tables.items()}
+    shapes = {name: (len(rows), len(columns)) for name, (rows, columns) in network.tables.items()}
+    mixing = {name: tf.fill(shape, 1 / shape[1]) for name, shape in shapes.items()}
     parameters = cost.count_parameters([network])
     return {
         "parameters": parameters,
@@ -184,12 +189,17 @@ def test(learner, data, batch_size):
     }
 
 
-def evaluate(network, dataset, data_dir, batch_size):
+def results(learner, options, data):
+    """What a trained network reached, and what it costs."""
+    return test(learner, data, options.batch_size) | costs(learner.network, data[0].shape)
+
+
+def evaluate(network, source, data_dir, batch_size):
     """Tests a saved network.
 
     Args:
-        dataset: name of a data set with the same classes; None for the one that it was trained on.
-        data_dir, batch_size: as for training.
+        source: name of a data set with the same classes; None for the one that it was trained on.
+        data_dir, batch_size: as for training; None for their defaults.
 
     Raises:
         UserError: if the network does not know what images it takes, or the data set is another.
@@ -198,7 +208,7 @@ def evaluate(network, dataset, data_dir, batch_size):
     if known is None:
         raise UserError("the model does not know what images it was trained on; train.py saves that with a model")
     data = images.load(
-        dataset or known["dataset"],
+        source or known["dataset"],
         data_dir,
         known["seed"],
         known["image_size"],
@@ -207,7 +217,4 @@ def evaluate(network, dataset, data_dir, batch_size):
     )
     learner = Training(network)
     learner.compile(jit_compile=False)
-    return test(learner, data, batch_size)
-
-
-BASELINE_CELLS = tuple(BASELINES)
+    return test(learner, data, batch_size or 96)

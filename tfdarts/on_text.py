@@ -2,6 +2,8 @@
 
 import math
 
+import tensorflow as tf
+
 from tfdarts import cost, run, space
 from tfdarts.data import text
 from tfdarts.errors import UserError
@@ -77,12 +79,18 @@ def search(options):
     )
 
 
+def network(options, cells, words):
+    """The language model of a genotype."""
+    known = {"data": options.data, "bptt": options.bptt} | options.seen if options.seen else None
+    result = EvaluationLanguageModel(cells, words, options.nhid, known)
+    result.build()
+    return result
+
+
 def training(options, cells, corpus):
     """The training of a genotype's language model as a `run.Job`."""
     train = text.batchify(corpus.train, options.batch_size, "training")
-    network = EvaluationLanguageModel(cells, len(corpus.words), options.nhid, {"data": options.data} | options.seen)
-    network.build()
-    learner = LanguageTraining(network, nonmono=options.nonmono, **common(options))
+    learner = LanguageTraining(network(options, cells, len(corpus.words)), nonmono=options.nonmono, **common(options))
     learner.compile(jit_compile=options.jit_compile)
     return run.Job(
         learner,
@@ -94,7 +102,75 @@ def training(options, cells, corpus):
     )
 
 
-def test(learner, stream, columns):
-    """Perplexity of a learner's network on a text."""
-    rows = text.batchify(stream, columns, "test")
-    return math.exp(learner.evaluate(text.whole(rows), return_dict=True, verbose=0)["loss"])
+def test(learner, corpus):
+    """Perplexities of a learner's network, with that of the training text's word frequencies to compare with."""
+    rows = text.batchify(corpus.test, TEST_COLUMNS, "test")
+    result = learner.evaluate(text.whole(rows), return_dict=True, verbose=0)
+    return {
+        "test_perplexity": result["perplexity"],
+        "unigram_perplexity": text.unigram_perplexity(corpus.train),
+    }
+
+
+def results(learner, options, corpus):
+    """What a trained network reached with the weights of its best epoch, and what it costs."""
+    learner.take_best()
+    best = {"valid_perplexity": math.exp(float(learner.best_loss.numpy()))}
+    return test(learner, corpus) | best | costs(learner.network)
+
+
+def costs(network):
+    """Parameters, and multiply-adds of one word."""
+    return {
+        "parameters": cost.count_parameters([network]),
+        "parameters_auxiliary": 0,
+        "multiply_adds": network.multiply_adds(),
+    }
+
+
+def _report(options, network, forward):
+    report = costs(network) | {"words": network.words, "units": network.units}
+    size = (options.bptt, options.batch_size, network.units)
+    report["peak_memory_estimate_bytes"] = cost.peak_memory_of_text(forward, *size, report["parameters"], 1.0)
+    return report
+
+
+def _words(options):
+    return len(load(options).words) if options.data else PTB_WORDS
+
+
+def search_costs(options):
+    """What the model that is searched costs, as a dictionary; for Penn Treebank's 10,000 words without `--data`."""
+    network = supernet(options, _words(options))
+    rows, columns = network.tables["recurrent"]
+    mixing = {"recurrent": tf.fill((len(rows), len(columns)), 1 / len(columns))}
+    return _report(options, network, lambda tokens, hidden: network(tokens, hidden, mixing, training=True)[0])
+
+
+def training_costs(options, cells):
+    """What training a genotype costs, as a dictionary; for Penn Treebank's 10,000 words without `--data`."""
+    built = network(options, cells, _words(options))
+    return _report(options, built, lambda tokens, hidden: built(tokens, hidden, training=True)[0])
+
+
+def evaluate(network, source, data_dir, batch_size):
+    """Tests a saved language model.
+
+    Args:
+        source: folder of the text that it was trained on, or `topics`; None for where it was.
+        data_dir, batch_size: not for text; None.
+
+    Raises:
+        UserError: if it is another text, or an option is not for text.
+    """
+    known = network.corpus
+    if known is None:
+        raise UserError("the model does not know what text it was trained on; train.py saves that with a model")
+    if data_dir is not None or batch_size is not None:
+        raise UserError("a language model takes no --data_dir and no --batch_size; leave them out")
+    corpus = text.load(source or known["data"])
+    if corpus.sha256 != known["sha256"]:
+        raise UserError(f"{source or known['data']} is not the text that the model was trained on")
+    learner = LanguageTraining(network, bptt=known["bptt"])
+    learner.compile(jit_compile=False)
+    return test(learner, corpus)

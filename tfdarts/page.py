@@ -138,8 +138,10 @@ def _outcome(run):
     epochs = f"{run.epochs}" if run.epochs == run.total else f"{run.epochs} of {_text(run.total)}"
     return [
         ("epochs", epochs if run.unit == "epoch" else ""),
-        ("validation accuracy", _percent(last.get("val_accuracy"), 100)),
+        ("validation accuracy", _percent(last.get("val_accuracy"), 100) if "perplexity" not in last else ""),
         ("test error", _percent(results.get("test_error_percent"), 1)),
+        ("validation perplexity", _number(last.get("val_perplexity"))),
+        ("test perplexity", _number(results.get("test_perplexity"))),
         ("parameters", _count(results.get("parameters"))),
         ("skip connections", str(cells[-1].skip_connections()) if cells else ""),
         ("time", _time(results.get("seconds", last.get("seconds")))),
@@ -364,6 +366,10 @@ def _option(value):
 
 def _percent(value, factor):
     return f"{factor * value:.2f} %" if is_number(value) else ""
+
+
+def _number(value):
+    return f"{value:.2f}" if is_number(value) else ""
 
 
 def _count(value):

@@ -6,6 +6,7 @@ A recipe states command, expected result and source. `resolve` lays the flags th
 import types
 
 from tfdarts.errors import UserError
+from tfdarts.genotype import BASELINE_CELLS, RENET_CELLS
 
 # DARTS, Liu et al. 2019, arXiv:1806.09055, sections 3.1.1 and 3.2: `python3 search_cell.py --unrolled`, then
 # `python3 train.py --genotype_file ...`; the paper reports 2.76 +- 0.09 % test error on CIFAR-10 for DARTS_V2.
@@ -104,10 +105,47 @@ _RENET_TRAIN = _RENET | {
 }
 _RENET_SVHN = {"dataset": "svhn_cropped", "use_extra": True, "epochs": 100, "weight_decay": 3e-5, "cutout": False}
 _RENET_SVHN |= {"classifier_range": 0.05}
+# DARTS, sections 3.1.2 and 3.2: `python3 search_cell.py --space recurrent --data penn --unrolled`, then `python3 train.py
+# --genotype_file ... --data penn`; the paper reports a test perplexity of 55.7 on Penn Treebank, 69.6 on WikiText-2.
+_TEXT = {"data": "", "learning_rate": 20.0, "grad_clip": 0.25, "bptt": 35, "dropout": 0.75, "dropouth": 0.25}
+_TEXT |= {"dropoutx": 0.75, "dropouti": 0.2, "alpha": 0.0, "beta": 1e-3}
+_UNITS = ("emsize", "nhid", "nhidlast")  # the paper's cell takes one number for all three
+_TEXT_SEARCH = _TEXT | {
+    "strategy": "darts",
+    "samples": 10,
+    **dict.fromkeys(_UNITS, 300),
+    "nodes": 8,
+    "batch_size": 256,
+    "epochs": 50,
+    "dropoute": 0.0,
+    "wdecay": 5e-7,
+    "unrolled": False,
+    "arch_learning_rate": 3e-3,
+    "arch_weight_decay": 1e-3,
+    "ops": "recurrent",
+}
+_TEXT_TRAIN = _TEXT | {
+    **dict.fromkeys(_UNITS, 850),
+    "batch_size": 64,
+    "epochs": 8000,
+    "dropoute": 0.1,
+    "wdecay": 8e-7,
+    "nonmono": 5,
+}
+_WIKITEXT2 = dict.fromkeys(_UNITS, 700) | {"dropouth": 0.15, "wdecay": 5e-7}
+# The embedded text, for a first try on a laptop.
+_TOPICS = {"data": "topics", "dropout": 0.3, "dropouth": 0.1, "dropoutx": 0.3, "dropouti": 0.1}
 # The embedded digits, for a first try on a laptop: minutes on two cores, 95 % and more after training.
 RECIPES = {
     "darts_cifar10": {"space": "conv", "search": _DARTS_SEARCH, "train": _DARTS_TRAIN},
     "darts_imagenet": {"space": "conv", "train": _DARTS_IMAGENET},
+    "darts_ptb": {"space": "recurrent", "search": _TEXT_SEARCH, "train": _TEXT_TRAIN},
+    "darts_wt2": {"space": "recurrent", "train": _TEXT_TRAIN | _WIKITEXT2},
+    "topics": {
+        "space": "recurrent",
+        "search": _TEXT_SEARCH | _TOPICS | dict.fromkeys(_UNITS, 100) | {"batch_size": 32, "epochs": 5},
+        "train": _TEXT_TRAIN | _TOPICS | dict.fromkeys(_UNITS, 200) | {"batch_size": 32, "epochs": 10},
+    },
     "dartsrenet_cifar10": {"space": "renet", "search": _RENET_SEARCH, "train": _RENET_TRAIN},
     "dartsrenet_svhn": {"space": "renet", "train": _RENET_TRAIN | _RENET_SVHN},
     "digits": {
@@ -120,7 +158,11 @@ RECIPES = {
         | {"drop_path_prob": 0.1},
     },
 }
-DEFAULTS = {"conv": "darts_cifar10", "renet": "dartsrenet_cifar10"}  # each space's recipe, where none is named
+DEFAULTS = {
+    "conv": "darts_cifar10",
+    "recurrent": "darts_ptb",
+    "renet": "dartsrenet_cifar10",
+}  # each space's recipe, where none is named
 
 HELP = {
     "dataset": "digits, an image classification set of TensorFlow Datasets, folder:PATH or npz:FILE",
@@ -130,6 +172,19 @@ HELP = {
     "samples": "genotypes that --strategy random draws",
     "use_validation": "search the architecture on the validation split instead of a part of the training images",
     "use_extra": "train on the data set's split `extra` too (SVHN)",
+    "data": "folder with train.txt, valid.txt and test.txt, or topics, the embedded text",
+    "bptt": "words of a column in a step, on average (paper: 35)",
+    "emsize": "units of the embedding, the same as --nhid",
+    "nhidlast": "units of the last layer, the same as --nhid",
+    "dropout": "dropout of the cell's output (papers: 0.75)",
+    "dropouth": "dropout of the states in the cell (papers: 0.25, WikiText-2 0.15)",
+    "dropoutx": "dropout of the input in the cell (papers: 0.75)",
+    "dropouti": "dropout of the cell's input (papers: 0.2)",
+    "dropoute": "dropout of whole words (papers: 0.1 in training)",
+    "wdecay": "weight decay on text, added to the gradient (papers: 5e-7 in search, 8e-7 in training)",
+    "alpha": "weight of activation regularisation (papers: 0)",
+    "beta": "weight of temporal activation regularisation (papers: 1e-3)",
+    "nonmono": "epochs without improvement of the validation loss that begin averaged SGD (papers: 5)",
     "rnn_cell": "how a recurrent cell reads an image: vanilla, sigmoid or directional; in training also lstm or gru",
     "nhid": "units of the recurrent network (papers: 300 to search text, 850 and 700 to train; 128 and 256 on images)",
     "classifier_range": "the classifier's weights start uniformly within plus and minus this",
@@ -161,6 +216,7 @@ HELP = {
     "label_smooth": "share of the target spread over all classes (paper: 0 on CIFAR, 0.1 on ImageNet)",
 }
 _FRACTIONS = ("train_portion", "momentum", "drop_path_prob", "label_smooth")
+_FRACTIONS += ("dropout", "dropouth", "dropoutx", "dropouti", "dropoute")
 _MAY_BE_ZERO = (
     "image_size",
     "seed",
@@ -172,12 +228,21 @@ _MAY_BE_ZERO = (
     "drop_path_prob",
     "label_smooth",
     "auxiliary_weight",
+    "dropout",
+    "dropouth",
+    "dropoutx",
+    "dropouti",
+    "dropoute",
+    "wdecay",
+    "alpha",
+    "beta",
 )
 _CHOICES = {
     "network": ("cifar", "imagenet"),
     "augmentation": ("crop", "imagenet"),
     "schedule": ("cosine", "exponential"),
     "strategy": ("darts", "random"),
+    "rnn_cell": (*RENET_CELLS, *BASELINE_CELLS),
 }
 # What an option needs to have a meaning: given without it, it is refused.
 _ONLY_WITH = {
@@ -188,6 +253,7 @@ _ONLY_WITH = {
     "auxiliary_weight": ("auxiliary", True),
 }
 _RANDOM_USES = ("strategy", "samples", "nodes", "multiplier", "ops", "seed", "dataset", "data_dir", "image_size")
+_RANDOM_USES += ("rnn_cell", "data")
 
 
 class OptionError(UserError):
@@ -224,7 +290,10 @@ def resolve(recipe, stage, given, common):
     foreign = ", ".join(f"--{name}" for name in given if name not in options)
     if foreign:
         raise OptionError(f"{foreign}: the space {space!r} has no such option; leave it out.")
-    options |= given
+    units = {given[name] for name in _UNITS if name in given}
+    if len(units) > 1:
+        raise OptionError("--emsize, --nhid and --nhidlast must be the same: the cell has one size.")
+    options |= given | dict.fromkeys([name for name in _UNITS if name in options and units], *units)
     for name, choices in _CHOICES.items():
         if options.get(name, choices[0]) not in choices:
             raise OptionError(f"--{name} must be {' or '.join(choices)}. Received: {options[name]!r}.")
@@ -242,6 +311,10 @@ def resolve(recipe, stage, given, common):
             raise OptionError(f"--{name} must be {'at least 0' if low == 0 else 'above 0'}. Received: {value}.")
         if name in _FRACTIONS and value >= 1:
             raise OptionError(f"--{name} must be below 1. Received: {value}.")
+    if stage == "search" and options.get("rnn_cell") in BASELINE_CELLS:
+        raise OptionError(f"--rnn_cell {options['rnn_cell']} is for training; there is nothing to search in it.")
+    if space == "renet" and options["nhid"] % 2:
+        raise OptionError(f"--nhid must be even, for two directions. Received: {options['nhid']}.")
     if options.get("multiplier", 0) > options.get("nodes", 0):
         nodes, multiplier = options["nodes"], options["multiplier"]
         raise OptionError(f"--multiplier must be at most --nodes ({nodes}). Received: {multiplier}.")

@@ -155,7 +155,9 @@ def unroll(cell, inputs, state):
         output, state = cell(inputs.read(t), state)
         return t + 1, outputs.write(t, output), state
 
-    _, outputs, state = tf.while_loop(lambda t, *_: t < time, body, (0, outputs, tuple(state)))
+    # Where the length is known the graph says so, and so does `tfdarts/cost.py`, which knows the loop by its name.
+    start, known = (0, outputs, tuple(state)), tf.get_static_value(time)
+    _, outputs, state = tf.while_loop(lambda t, *_: t < time, body, start, maximum_iterations=known, name="unroll")
     return outputs.stack(), state
 
 

@@ -11,7 +11,7 @@ import graphviz
 from PIL import Image
 
 from tfdarts.canvas import INK, QUIET, Canvas, colours, text_width, tint
-from tfdarts.genotype import NONE
+from tfdarts.genotype import NONE, RecurrentGenotype
 
 FORMATS = ("svg", "pdf", "png")
 INSTALL = "Install Graphviz for it: `apt install graphviz`, `brew install graphviz`, or https://graphviz.org/download."
@@ -30,6 +30,7 @@ class Graph:
             `nodes`; the label may have several lines.
         joined: the states that make the output.
         output: its name.
+        join: what makes the output of them.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Graph:
     edges: tuple
     joined: tuple
     output: str
+    join: str = "concat"
 
     @property
     def states(self):
@@ -51,6 +53,19 @@ class Graph:
 
 def graphs(genotype):
     """The cells of a genotype: kind of cell to `Graph`."""
+    if isinstance(genotype, RecurrentGenotype):
+        entries = genotype.recurrent
+        return {
+            "recurrent": Graph(
+                title="recurrent cell" if genotype.space == "recurrent" else f"recurrent cell, {genotype.cell}",
+                inputs=("0",),
+                nodes=tuple(str(i + 1) for i in range(len(entries))),
+                edges=tuple((source, i, edge_label(op)) for i, (op, source) in enumerate(entries)),
+                joined=genotype.concat,
+                output="h_t",
+                join="mean",
+            )
+        }
     result = {}
     for kind, title, reduction in (("normal", "normal cell", False), ("reduce", "reduction cell", True)):
         entries = genotype.edges(reduction)
@@ -243,5 +258,5 @@ def ascii_drawing(genotype):
                 f"{' '.join(label.split())}({graph.states[source]})" for source, to, label in graph.edges if to == node
             )
             lines.append(f"  {name} = {' + '.join(parts)}")
-        lines.append(f"  {graph.output} = concat({', '.join(graph.states[i] for i in graph.joined)})")
+        lines.append(f"  {graph.output} = {graph.join}({', '.join(graph.states[i] for i in graph.joined)})")
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfdarts.genotype import NONE, Genotype
+from tfdarts.genotype import NONE, SPACES, Genotype
 
 
 def genotypes(space, nodes, multiplier, count, seed):
@@ -29,3 +29,29 @@ def genotypes(space, nodes, multiplier, count, seed):
         return tuple((operations[generator.integers(len(operations))], int(source)) for source in sources)
 
     return [Genotype(cell(), concat, cell(), concat, ops=space.name) for _ in range(count)]
+
+
+def recurrent_genotypes(space, kind, nodes, count, seed, **fields):
+    """Draws recurrent genotypes uniformly: for each node one earlier state, and an activation other than `none`.
+
+    Args:
+        space: `Space` of activations.
+        kind: `"recurrent"` or `"renet"`.
+        nodes: int; the mean of all of them is the cell's output.
+        count, seed: as in `genotypes`.
+        fields: further fields of the genotypes.
+
+    Returns:
+        A list of `RecurrentGenotype`, or of the kind's.
+    """
+    generator = np.random.default_rng(seed)
+    operations = [op for op in space.searched if op != NONE]
+
+    def cell():
+        return tuple(
+            (operations[generator.integers(len(operations))], int(generator.integers(node + 1)))
+            for node in range(nodes)
+        )
+
+    concat = tuple(range(1, nodes + 1))
+    return [SPACES[kind](cell(), concat, ops=space.name, **fields) for _ in range(count)]
