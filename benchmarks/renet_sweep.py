@@ -8,6 +8,7 @@ their ratio with its spread over the rounds (above 1: ours takes longer). A chec
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import statistics
@@ -18,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 
 def layers(patch, vertical, units):
-    """Our sweep, and the same of Keras's layers; build ours first, then `copy`."""
+    """Our sweep, the same of Keras's layers, and a function that gives these the weights of ours."""
     import keras
     import numpy as np
 
@@ -29,7 +30,12 @@ def layers(patch, vertical, units):
 
         def __init__(self):
             super().__init__()
+            self.units = units
             self.ways = [keras.layers.LSTM(units, return_sequences=True, go_backwards=i > 0) for i in range(2)]
+
+        def build(self, shape):
+            for way in self.ways:
+                way.build(shape)
 
         def call(self, x, training=None):
             x = keras.ops.transpose(x, [1, 0, 2])
@@ -40,18 +46,17 @@ def layers(patch, vertical, units):
 
     def copy():
         for i, way in enumerate(theirs.cell.ways):
-            way.set_weights([np.asarray(v.value)[i] for v in (ours.cell.kernel, ours.cell.recurrent)] + [
-                np.asarray(ours.cell.bias.value)[i, 0]
-            ])  # fmt: skip
+            kernel, recurrent, bias = (np.asarray(v.value)[i] for v in ours.cell.trainable_variables)
+            way.set_weights([kernel, recurrent, bias[0]])
 
     return ours, theirs, copy
 
 
 def main(args):
-    from tfdarts import run  # first, for the environment that it sets
-
     import numpy as np
     import tensorflow as tf
+
+    from tfdarts import run  # first, for the environment that it sets
 
     run.configure_tensorflow()
     x = tf.random.normal((args.batch_size, args.size, args.size, 2 * args.units))
@@ -68,7 +73,7 @@ def main(args):
             return tape.gradient(loss, [x, *(v.value for v in sweep.trainable_variables)])
 
         for what, function in (("forward", lambda sweep, x: sweep(x)), ("forward and backward", gradients)):
-            functions = [tf.function(lambda x, s=sweep: function(s, x), autograph=False) for sweep in (ours, theirs)]
+            functions = [tf.function(functools.partial(function, sweep), autograph=False) for sweep in (ours, theirs)]
             times = ([], [])
             for step in range(-2, args.rounds):
                 for side, call in enumerate(functions):

@@ -216,6 +216,9 @@ def test_search_network(variant, layers, floatx, monkeypatch):
 def test_evaluation_network(variant, floatx, monkeypatch):
     monkeypatch.setitem(renet.VARIANTS, "sigmoid", PublishedGate)
     arrays = golden(f"network_eval_{variant}_layers1")
+    entries = [(SEARCHED[op], previous) for op, previous in zip(arrays["genotype_ops"], arrays["genotype_prev"])]
+    assert PUBLISHED[variant].recurrent == tuple(entries)
+    assert PUBLISHED[variant].concat == tuple(arrays["genotype_concat"])
     net = renet.ReNetNetwork(PUBLISHED[variant], 10, 16, 1)
     net.build((None, *arrays["x"].shape[1:]))
     known = network_names(net)
@@ -237,19 +240,16 @@ def test_evaluation_network(variant, floatx, monkeypatch):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_parameter_counts(variant):
     stored = golden("param_counts.json")[variant]
-    for kind, units in (("eval", 256), ("search", 128)):
-        parts = stored[f"{kind}_by_part"]
-        stem, channels = 0, 3
-        for size, stride in ((7, 2), (3, 1), (3, 1)):
-            convolution = renet.ConvReLUBN(units, size, stride)
-            convolution.build((None, None, None, channels))
-            stem, channels = stem + cost.count_parameters([convolution]), units
-        assert stem == parts["stem"]
-        for features, count in zip((4 * units, units), parts["cells"]):
-            cell = renet.VARIANTS[variant](units // 2, 8, range(1, 9), affine=kind == "eval")
-            cell.build((None, None, features))
-            assert cost.count_parameters([cell]) == count
-        assert stem + sum(parts["cells"]) + parts["classifier"] == stored[f"{kind}_nhid{units}_layers3"]
+    networks = {
+        "eval_nhid256_layers3": renet.ReNetNetwork(PUBLISHED[variant], 10),
+        "search_nhid128_layers3": renet.ReNetSupernet(ACTIVATIONS, 10, cell=variant),
+    }
+    for key, net in networks.items():
+        net.build((None, 32, 32, 3))
+        assert cost.count_parameters([net]) == stored[key]
+        parts = stored[key.split("_")[0] + "_by_part"]
+        assert sum(cost.count_parameters([layer]) for layer in net.body.stem) == parts["stem"]
+        assert [cost.count_parameters([sweep]) for sweep in net.body.sweeps] == parts["cells"]
 
 
 def make(name, units, affine=True):
@@ -372,7 +372,8 @@ class Counted(Darts):
 
 
 def test_search_on_images_that_are_not_square():
-    net = renet.ReNetSupernet(ACTIVATIONS, 3, 4, 1, "sigmoid", nodes=2)
+    few = space.Space("recurrent", OPS, ("none", "tanh", "relu"))
+    net = renet.ReNetSupernet(few, 3, 4, 1, "sigmoid", nodes=2)
     net.build((None, 9, 7, 1))
     darts = Counted(net, "second", grad_clip=1.0, unrolled_clip=1.0)
     darts.compile(jit_compile=False)
@@ -421,4 +422,6 @@ def test_what_cannot_be_is_refused():
         with pytest.raises(genotype.GenotypeError, match="cell"):
             genotype.from_dict(data | {key: value})
     with pytest.raises(genotype.GenotypeError, match="space"):
-        genotype.ReNetGenotype((("tanh", 0),), (1,), space="recurrent")
+        genotype.ReNetGenotype((("tanh", 0),), (1,), space="recurrent", cell="vanilla")
+    with pytest.raises(genotype.GenotypeError, match="lacks cell"):
+        genotype.from_dict({key: value for key, value in data.items() if key != "cell"})
