@@ -122,6 +122,11 @@ class EvaluationNetwork(TrainedNetwork):
         """Cells, and entries of the longer of the two cells: the first axes of `drop_path`."""
         return len(self.cells), max(len(self.genotype.normal), len(self.genotype.reduce))
 
+    def build(self, shape):
+        # Runs the network once on symbolic maps, training form included, so that every layer knows its shapes.
+        self.compute_output_spec(keras.KerasTensor(shape), training=True)
+        self.built = True
+
     def call(self, images, drop_path=None, training=None):
         s0, s1 = self.stem(images, training=training)
         auxiliary = None

@@ -178,7 +178,7 @@ class ReNetGenotype(RecurrentGenotype):
     """
 
     space: str = "renet"
-    cell: str = "vanilla"
+    cell: str = dataclasses.field(kw_only=True)
 
     def __post_init__(self):
         super().__post_init__()

@@ -92,11 +92,6 @@ class TrainedNetwork(keras.Model):
     `image_size`, `augmentation`; None if unknown.
     """
 
-    def build(self, shape):
-        # Runs the network once on symbolic maps, training form included, so that every layer knows its shapes.
-        self.compute_output_spec(keras.KerasTensor(shape), training=True)
-        self.built = True
-
     def preprocess(self, pixels):
         """Pixels from 0 to 255, `(batch, height, width, channels)`, to what the network was trained on."""
         known = self.options["preprocessing"]

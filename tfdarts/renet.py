@@ -21,7 +21,7 @@ RANGE = 0.04  # of the cells' uniform start
 
 
 def both_ways(forward, backward):
-    """Stacks what the two directions read, `(steps, lines, ...)` each in the map's order, to `(steps, 2, lines, ...)`."""
+    """What each direction reads, `(steps, lines, ...)` in the map's order, as it is read: `(steps, 2, lines, ...)`."""
     return tf.stack([forward, tf.reverse(backward, [0])], 1)
 
 
@@ -211,7 +211,7 @@ class BaselineCell(keras.layers.Layer):
 
 
 class LSTMCell(BaselineCell):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997) with forget gate; columns: input, forget, new, output."""
+    """Long short-term memory (Hochreiter and Schmidhuber 1997); columns: input, forget, new, output gate."""
 
     gates = 4
 
@@ -274,9 +274,15 @@ class Sweep(keras.layers.Layer):
         super().__init__(**kwargs)
         self.cell, self.patch, self.vertical = cell, patch, vertical
 
+    def build(self, shape):
+        self.cell.build((None, None, self.patch**2 * shape[-1]))
+
+    def compute_output_shape(self, shape):
+        return (shape[0], *(-(-size // self.patch) for size in shape[1:3]), 2 * self.cell.units)
+
     def call(self, x, training=None, **parts):
         patch, channels = self.patch, x.shape[-1]
-        height, width = (-(-size // patch) for size in x.shape[1:3])
+        _, height, width, _ = self.compute_output_shape(x.shape)
         missing = height * patch - x.shape[1], width * patch - x.shape[2]
         if any(missing):
             x = tf.pad(x, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
@@ -303,6 +309,9 @@ class ConvReLUBN(keras.layers.Layer):
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=fan_in_uniform(fan_in))
         self.bias = self.add_weight(name="bias", shape=(self.channels,), initializer=fan_in_uniform(fan_in))
         self.bn.build((None, None, None, self.channels))
+
+    def compute_output_shape(self, shape):
+        return (shape[0], *(-(-size // self.stride) for size in shape[1:3]), self.channels)
 
     def call(self, x, training=None):
         border = [self.size // 2] * 2
@@ -334,12 +343,18 @@ class Body(keras.layers.Layer):
             for patch, vertical in ((2, False), (1, True))
         )
 
+    def build(self, shape):
+        for layer in (*self.stem, *self.sweeps):
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        self.features = math.prod(shape[1:])
+
     def call(self, x, training=None, **parts):
         for convolution in self.stem:
             x = convolution(x, training=training)
         for sweep in self.sweeps:
             x = sweep(x, training=training, **parts)
-        return tf.reshape(x, [-1, math.prod(x.shape[1:])])
+        return tf.reshape(x, [-1, self.features])
 
 
 class ReNetSupernet(keras.Model):
@@ -382,10 +397,8 @@ class ReNetSupernet(keras.Model):
         return {"recurrent": (recurrent.edge_names(self.nodes), self.space.searched)}
 
     def build(self, shape):
-        # Runs the network once on symbolic maps, so that every layer knows its shapes.
-        mixing = {name: keras.KerasTensor((len(rows), len(columns))) for name, (rows, columns) in self.tables.items()}
-        self.compute_output_spec(keras.KerasTensor(shape), mixing, training=True)
-        self.built = True
+        self.body.build(shape)
+        self.classifier.build((None, self.body.features))
 
     def call(self, images, mixing, training=None):
         node = recurrent.MixedNodes(mixing["recurrent"], self.space.searched, self.space.ops)
@@ -443,6 +456,11 @@ class ReNetNetwork(TrainedNetwork):
         self.body = Body(make_cell, units, layers)
         self.bn = BatchNorm(name="bn")
         self.classifier = Linear(classes, classifier_range, name="classifier")
+
+    def build(self, shape):
+        self.body.build(shape)
+        self.bn.build((None, None, None, self.body.features))
+        self.classifier.build((None, self.body.features))
 
     def call(self, images, training=None):
         x = self.body(images, training=training, **self.parts)
