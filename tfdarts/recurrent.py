@@ -147,7 +147,8 @@ def unroll(cell, inputs, state):
     Returns:
         Outputs `(time, ...)` and the last state.
     """
-    time = tf.shape(inputs)[0]
+    known = inputs.shape[0]
+    time = known or tf.shape(inputs)[0]
     inputs = tf.TensorArray(inputs.dtype, time, element_shape=inputs.shape[1:]).unstack(inputs)
     outputs = tf.TensorArray(state[0].dtype, time, element_shape=state[0].shape)
 
@@ -156,7 +157,7 @@ def unroll(cell, inputs, state):
         return t + 1, outputs.write(t, output), state
 
     # Where the length is known the graph says so, and so does `tfdarts/cost.py`, which knows the loop by its name.
-    start, known = (0, outputs, tuple(state)), tf.get_static_value(time)
+    start = (0, outputs, tuple(state))
     _, outputs, state = tf.while_loop(lambda t, *_: t < time, body, start, maximum_iterations=known, name="unroll")
     return outputs.stack(), state
 

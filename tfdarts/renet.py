@@ -39,7 +39,7 @@ def products(x, kernels):
 
 def start_state(x, units):
     """Zeros `(2, lines, units)` for sequences `(steps, lines, features)`."""
-    return tf.zeros(tf.stack([2, tf.shape(x)[1], units]), x.dtype)
+    return tf.zeros((2, x.shape[1] or tf.shape(x)[1], units), x.dtype)
 
 
 class ReNetCell(keras.layers.Layer):
