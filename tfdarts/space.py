@@ -11,7 +11,19 @@ import sys
 import keras
 import tensorflow as tf
 
+from ops import attention_modules
 from tfdarts.errors import UserError
+
+# Where a search places attention modules (Att-DARTS, Nakai et al. 2020, section 3): among the operations of an edge,
+# behind them, on a cell's output. "mixed" is the operations and all modules but `Identity`, "attention" the modules.
+LOCATIONS = {
+    "no_attention": {},
+    "after_every": {"after": "attention"},
+    "end": {"end": "attention"},
+    "after_every_and_end": {"after": "attention", "end": "attention"},
+    "mixed_with_operation": {"searched": "mixed"},
+    "double_mixed": {"searched": "mixed", "after": "mixed"},
+}
 
 
 class SpaceError(UserError):
@@ -20,32 +32,41 @@ class SpaceError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """The operations that may sit on an edge.
+    """The operations and attention modules that may sit on an edge.
 
     Attributes:
         name: how the module was named, as `--ops` and the genotype have it.
-        ops: dictionary from name to `(channels, stride, edges, affine) -> layer`.
+        ops: dictionary from name to `(channels, stride, edges, affine) -> layer`, attention modules included.
         searched: names that a search chooses from, in the order of the architecture parameters' columns.
+        after: likewise for what follows the operation on the same edge; empty for nothing.
+        end: likewise for what follows the concatenation of a cell; empty for nothing.
     """
 
     name: str
     ops: dict
     searched: tuple
+    after: tuple = ()
+    end: tuple = ()
 
-    def build(self, op, channels, stride, edges, affine):
+    def build(self, op, channels, stride, edges, affine, wide=False):
         """Builds the layer for `edges` parallel edges, whether or not the operation knows about parallel edges.
+
+        Args:
+            wide: whether the layer will be given one map per edge, edge after edge, instead of one for all.
 
         Raises:
             SpaceError: if the operation does not exist or builds no Keras layer.
         """
         if op not in self.ops:
             raise SpaceError(f"Operation module {self.name!r} has no {op!r}; it offers {', '.join(self.ops)}.")
-        arguments = {"channels": channels, "stride": stride, "edges": edges, "affine": affine}
         make, accepted = self.ops[op], _accepted(self.ops[op])
+        parallel = "edges" in accepted and (not wide or "wide" in accepted)
+        arguments = {"channels": channels, "stride": stride, "affine": affine}
+        arguments |= {"edges": edges, "wide": wide} if parallel else {"edges": 1}
         arguments = {name: value for name, value in arguments.items() if name in accepted}
-        if "edges" in accepted:
+        if parallel:
             return self._layer(op, make(**arguments))
-        return PerEdge([self._layer(op, make(**arguments)) for _ in range(edges)])
+        return PerEdge([self._layer(op, make(**arguments)) for _ in range(edges)], wide)
 
     def _layer(self, op, layer):
         if not isinstance(layer, keras.layers.Layer):
@@ -54,7 +75,10 @@ class Space:
 
     def check(self, genotype):
         """Raises SpaceError if the genotype uses an operation that this space does not have."""
-        unknown = sorted({op for op, _ in genotype.normal + genotype.reduce} - set(self.ops))
+        used = {genotype.normal_bottleneck, genotype.reduce_bottleneck}
+        for op, _, attention in genotype.edges(False) + genotype.edges(True):
+            used |= {op, attention}
+        unknown = sorted(used - set(self.ops) - {""})
         if unknown:
             raise SpaceError(
                 f"The genotype uses {', '.join(unknown)}, which operation module {self.name!r} does not have."
@@ -62,16 +86,23 @@ class Space:
 
 
 class PerEdge(keras.layers.Layer):
-    """One layer per edge, side by side, scaled outside: for operations that know no parallel edges."""
+    """One layer per edge, side by side, scaled outside: for operations that know no parallel edges.
 
-    def __init__(self, layers, **kwargs):
+    Args:
+        layers: one per edge.
+        wide: whether the input holds one map per edge.
+    """
+
+    def __init__(self, layers, wide=False, **kwargs):
         super().__init__(**kwargs)
-        self.layers = tuple(layers)
+        self.layers, self.wide = tuple(layers), wide
         self.takes_training = "training" in _accepted(layers[0].call)
 
     def call(self, x, weights=None, training=None):
         options = {"training": training} if self.takes_training else {}
-        results = [layer(x, **options) for layer in self.layers]
+        count = len(self.layers)
+        maps = keras.ops.split(x, count, axis=-1) if self.wide else [x] * count
+        results = [layer(y, **options) for layer, y in zip(self.layers, maps)]
         if weights is not None:
             results = [y * weights[edge] for edge, y in enumerate(results)]
         return keras.ops.concatenate(results, axis=-1)
@@ -81,19 +112,22 @@ def _accepted(function):
     return tuple(inspect.signature(function).parameters)
 
 
-def load(name):
+def load(name, location="no_attention"):
     """Loads an operation module.
 
     Args:
         name: a module of `ops/` (`regular`), a dotted path (`mypackage.myops`), looked up as Python does and in the
             working directory, or a Python file (`./myops.py`).
+        location: one of `LOCATIONS`: where a search places attention modules.
 
     Returns:
         A `Space`.
 
     Raises:
-        SpaceError: if there is no such module, or it breaks the contract.
+        SpaceError: if there is no such module or location, or the module breaks the contract.
     """
+    if location not in LOCATIONS:
+        raise SpaceError(f"--location must be one of {', '.join(LOCATIONS)}. Received: {location!r}.")
     module = _module(name)
     ops = getattr(module, "OPS", None)
     if not isinstance(ops, dict) or not ops:
@@ -108,7 +142,13 @@ def load(name):
         missing = [argument for argument in ("channels", "stride") if argument not in _accepted(make)]
         if missing:
             raise SpaceError(f"{name}: OPS[{op!r}] does not take {' and '.join(missing)}.")
-    space = Space(name, dict(ops), searched)
+    modules = attention_modules.OPS
+    columns = {
+        "attention": tuple(modules),
+        "mixed": searched + tuple(module for module in modules if module != "Identity" and module not in searched),
+    }
+    chosen = {part: columns[kind] for part, kind in LOCATIONS[location].items()}
+    space = Space(name, modules | ops, **({"searched": searched} | chosen))
     if not module.__name__.startswith("ops."):
         for op in ops:
             _try(space, op)
