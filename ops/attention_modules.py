@@ -66,6 +66,9 @@ class Attention(keras.layers.Layer):
         self.skip = FactorizedReduce(channels, edges, affine=False, name="skip") if stride == 2 else None
         self.copies = 1 if wide or self.skip else edges  # of the input, for there to be one map per edge
 
+    def build(self, shape):
+        pass  # the layers are built when they are called; without this Keras traces the call once more for it
+
     def call(self, x, weights=None, training=None):
         if self.skip:
             x = self.skip(x, training=training)

@@ -1,15 +1,19 @@
 """The search for attention modules (Att-DARTS) against the reference's cells, network and genotypes."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfdarts import space
+from tfdarts import cost, genotype, optimizers, space
+from tfdarts.evalnet import EvaluationNetwork
 from tfdarts.genotype import Genotype
 from tfdarts.space import LOCATIONS
 from tfdarts.strategies.darts import Darts
 from tfdarts.supernet import Supernet
+from tfdarts.training import Training
 
 TABLES = {"alphas": "{}", "betas": "{}_after", "gammas": "{}_end"}
 
@@ -44,3 +48,72 @@ def test_cell_matches_reference(location, kind, floatx):
     reference.close(output, stored["output"], tolerance, "output")
     for name, gradient in gradients.items():
         reference.close(gradient, stored[f"grad_{name}"], tolerance, name)
+
+
+def test_network_matches_reference(floatx):
+    stored = reference.load("attsearch/network_after_every")
+    tolerance = 1e-5 if floatx == "float32" else 3e-6
+    net = Supernet(space.load("regular", "after_every"), 10, 16, 3, nodes=2, multiplier=2)
+    images, labels = tf.constant(stored["input"], floatx), tf.constant(stored["labels"])
+    net.build(images.shape)
+    names = reference.named(net)
+    reference.assign(names, reference.group(stored, "weights/"))
+    darts = Darts(net)
+    assert list(darts.shapes) == ["normal", "reduce", "normal_after", "reduce_after"]
+    tables = [f"{name}_{kind}" for name in ("alphas", "betas") for kind in ("normal", "reduce")]
+    alphas = tf.constant(np.concatenate([stored[table].ravel() for table in tables]), floatx)
+    weights = optimizers.flatten(net.trainable_variables)
+    gradient, gradient_alphas, (loss, logits, _) = darts._both_gradients(weights, alphas, (images, labels))
+    reference.close(logits, stored["train_logits"], tolerance)
+    reference.close(loss, stored["train_loss"], tolerance)
+    by_variable = optimizers.unflatten(gradient, net.trainable_variables)
+    gradients = reference.arrays(names, net.trainable_variables, by_variable)
+    reference.close(gradients["stem/conv"], stored["grad_stem_conv"], tolerance)
+    sizes = [stored[table].size for table in tables]
+    for table, part in zip(tables, np.split(np.array(gradient_alphas), np.cumsum(sizes)[:-1])):
+        reference.close(part.reshape(stored[table].shape), stored[f"grad_{table}"], tolerance, table)
+    derived = darts._softmax(alphas)
+    expected = reference.load("attsearch/network_after_every.json")["genotype"]
+    assert net.genotype(derived) == Genotype(**expected)
+
+
+@pytest.mark.parametrize("case", reference.load("attsearch/genotypes.json")["cases"], ids=lambda case: case["location"])
+def test_derived_genotypes(case):
+    net = Supernet(space.load("regular", case["location"]), 10, 2, 1)
+    mixing = {}
+    for kind in ("normal", "reduce"):
+        raw = {name: tf.constant(case[f"{name}_{kind}"]) for name in TABLES if f"{name}_{kind}" in case}
+        mixing |= mixing_of(raw, kind)
+    assert set(mixing) == set(net.tables)
+    assert net.genotype(mixing) == Genotype(**case["genotype"])
+
+
+@pytest.mark.parametrize("location", [name for name in LOCATIONS if name != "no_attention"])
+def test_a_second_order_step_moves_every_table_and_its_genotype_trains(location):
+    net = Supernet(space.load("regular", location), 3, channels=2, layers=2, nodes=2, multiplier=1)
+    net.build((None, 7, 5, 1))
+    darts = Darts(net)
+    batch = tf.random.stateless_normal((4, 7, 5, 1), [1, 2]), tf.constant([0, 1, 2, 0])
+    before = {name: np.array(table) for name, table in darts.mixing().items()}
+    for order in ("first", "second"):
+        darts.order = order
+        assert np.isfinite(float(darts.train_step((batch, batch))["loss"]))
+    for name, table in darts.mixing().items():
+        assert np.isfinite(table).all() and (np.array(table) != before[name]).any(-1).all(), name
+    found = darts.genotype()
+    assert genotype.from_dict(json.loads(found.to_json())) == found
+    network = EvaluationNetwork(found, 3, 2, 2)
+    network.build((None, 7, 5, 1))
+    training = Training(network, drop_path_prob=0.2, epochs=1)
+    assert np.isfinite(float(training.train_step(batch)["loss"]))
+
+
+def test_parameters_of_the_paper_s_supernet():
+    (entry,) = (n for n in reference.load("param_counts.json")["networks"] if "attention_location" in n)
+    net = Supernet(space.load("regular", entry["attention_location"]), 10, entry["channels"], entry["layers"])
+    net.build((None, 32, 32, 3))
+    mixing = {name: tf.ones((len(rows), len(columns))) for name, (rows, columns) in net.tables.items()}
+    assert sum(np.size(table) for table in mixing.values()) == entry["architecture_parameters"]
+    assert cost.count_parameters([net]) == entry["parameters"]
+    counted = cost.multiply_adds(lambda x: net(x, mixing, training=False), (32, 32, 3))
+    assert counted == entry["multiply_adds"]

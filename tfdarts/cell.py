@@ -41,6 +41,9 @@ class Cell(keras.layers.Layer):
         self.concat, self.num_nodes, self.channels = tuple(concat), num_nodes, channels
         self.bottleneck = bottleneck
 
+    def build(self, s0_shape, s1_shape):
+        pass  # its layers are built when they are called; without this Keras traces the whole cell once more for it
+
     def call(self, s0, s1, weights=None, masks=None, training=None):
         states = [self.preprocess0(s0, training=training), self.preprocess1(s1, training=training)]
         pending = {}  # targets: the wide maps whose edges lead to them
@@ -160,6 +163,9 @@ class FixedEdges(keras.layers.Layer):
         super().__init__(**kwargs)
         self.attention = attention
         self.operation, self.targets, self.entries, self.drop = operation, tuple(targets), tuple(entries), drop
+
+    def build(self, shape):
+        pass  # as in `Cell`
 
     def call(self, x, masks=None, training=None):
         y = self.operation(x, training=training)
