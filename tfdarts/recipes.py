@@ -33,6 +33,7 @@ _DARTS_SEARCH = _IMAGES | {
     "cutout": False,
     "cutout_length": 16,
     "ops": "regular",
+    "location": "no_attention",
 }
 _DARTS_TRAIN = _IMAGES | {
     "network": "cifar",
@@ -73,10 +74,14 @@ _DARTS_IMAGENET = _DARTS_TRAIN | {
     "drop_path_prob": 0.0,
     "label_smooth": 0.1,
 }
+_ATT_DARTS_SEARCH = _DARTS_SEARCH | {"location": "after_every"}
 # The embedded digits, for a first try on a laptop: minutes on two cores, 95 % and more after training.
 RECIPES = {
     "darts_cifar10": {"space": "conv", "search": _DARTS_SEARCH, "train": _DARTS_TRAIN},
     "darts_imagenet": {"space": "conv", "train": _DARTS_IMAGENET},
+    # Att-DARTS, Nakai et al. 2020: as DARTS, with attention modules searched behind every operation:
+    # `python3 search_cell.py --recipe att_darts_cifar10 --unrolled`.
+    "att_darts_cifar10": {"space": "conv", "search": _ATT_DARTS_SEARCH, "train": _DARTS_TRAIN},
     "digits": {
         "space": "conv",
         "search": _DARTS_SEARCH
@@ -118,6 +123,8 @@ HELP = {
     "cutout": "black out a random square of each training image",
     "cutout_length": "side of that square in pixels (paper: 16)",
     "ops": "operation module: a module of ops/, a dotted path or a .py file",
+    "location": "attention modules searched: no_attention, after_every, end, after_every_and_end, "
+    "mixed_with_operation or double_mixed",
     "auxiliary": "train with an auxiliary head",
     "auxiliary_weight": "weight of the auxiliary head's loss (paper: 0.4)",
     "drop_path_prob": "probability of dropping an edge in the last epoch, rising linearly from 0 (paper: 0.2)",
@@ -150,7 +157,8 @@ _ONLY_WITH = {
     "cutout_length": ("cutout", True),
     "auxiliary_weight": ("auxiliary", True),
 }
-_RANDOM_USES = ("strategy", "samples", "nodes", "multiplier", "ops", "seed", "dataset", "data_dir", "image_size")
+_RANDOM_USES = ("strategy", "samples", "nodes", "multiplier", "ops", "location", "seed")
+_RANDOM_USES += ("dataset", "data_dir", "image_size")
 
 
 class OptionError(UserError):
