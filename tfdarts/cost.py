@@ -37,7 +37,7 @@ def multiply_adds(forward, shape):
                     result = consumer.outputs[0]
             inputs = inputs if op.type == "Conv2D" else 1
             total += height * width * inputs * math.prod(result.shape)
-        elif op.type == "Mul" and op.outputs[0].shape.rank == 4 and _is_weight(op.inputs[1]):
+        elif op.type == "Mul" and op.inputs[1].shape.rank == 4 and _is_weight(op.inputs[1]):
             total += math.prod(op.outputs[0].shape)  # a kernel of the map's size, to be summed over the map
         elif op.type == "MatMul" and _is_weight(op.inputs[1]):
             total += op.inputs[1].shape[0] * math.prod(op.outputs[0].shape)
