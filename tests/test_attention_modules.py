@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ops import regular
+from ops import attention_modules, regular
 from ops.attention_modules import OPS
 from tests import reference
-from tfdarts import space
+from tfdarts import cost, space
 
 MANIFEST = reference.load("attention/manifest.json")
 CASES = [(case["module"], case["prefix"]) for cases in MANIFEST["files"].values() for case in cases]
@@ -36,6 +36,17 @@ def test_matches_reference(name, prefix, floatx):
     reference.close(reference.arrays(names, trainable, gradients), reference.group(stored, "grad_weights/"), loose)
     if after := reference.group(stored, "state_after/"):
         reference.close(reference.read(names, after), after, tolerance, "state_after")
+
+
+def test_multiply_adds_of_a_kernel_of_the_map_s_size():
+    layer = OPS["GE_theta-plus"](32, 1, 1)
+    assert cost.multiply_adds(layer, (8, 6, 32)) == 8 * 6 * 32 + 2 * 32 * 2
+
+
+def test_few_channels_are_squeezed_to_one():
+    with pytest.warns(UserWarning, match="one channel"):
+        assert attention_modules.squeezed(15) == 1
+    assert attention_modules.squeezed(16) == 1 and attention_modules.squeezed(36) == 2
 
 
 @pytest.mark.parametrize("stride,wide", [(1, False), (2, False), (1, True)])
