@@ -111,3 +111,15 @@ def test_a_step_moves_every_table_and_its_genotype_trains(location):
     network.build((None, 7, 9, 1))
     training = Training(network, drop_path_prob=0.2, epochs=1)
     assert np.isfinite(float(training.train_step(batch)["loss"]))
+
+
+@pytest.mark.parametrize("location", ["end", "mixed_with_operation"])
+def test_the_command_lines_search_and_train_without_a_further_flag(location, tmp_path, command):
+    tiny = ["--recipe", "digits", "--init_channels", "2", "--layers", "2", "--epochs", "1", "--batch_size", "700"]
+    tiny += ["--logdir", tmp_path]
+    command("search_cell.py", *tiny, "--nodes", "1", "--multiplier", "1", "--location", location)
+    (made,) = (tmp_path / "search_arch").iterdir()
+    found = json.loads((made / "genotype.json").read_text())
+    assert ("normal_bottleneck" in found) == (location == "end")
+    command("train.py", *tiny, "--arch_path", made / "genotype.json")
+    assert len(list(tmp_path.glob("eval_arch/*/model.keras"))) == 1
