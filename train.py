@@ -15,6 +15,7 @@ cli.define("train")
 flags.DEFINE_string(
     "genotype_file", None, "genotype: a JSON file, or a text with Genotype(...); several files are trained in turn"
 )
+flags.DEFINE_alias("arch_path", "genotype_file")
 flags.DEFINE_string("arch", None, f"genotype by name: {', '.join(genotype.names())}; --space for other spaces' names")
 flags.DEFINE_string("ops", None, "where the genotype's operation module lies now, if it has moved; another is refused")
 

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from ops import regular
-from ops.common import BN_EPSILON, fan_in_uniform, grouped_pointwise, scale_edges, tile_edges
+from ops.common import BN_EPSILON, fan_in_uniform, grouped_conv, scale_edges, tile_edges
 
 HEADS = 2
 HEAD_SIZE = 32  # as in the paper, at every width
@@ -199,14 +199,14 @@ class Attention(TransformerBlock):
 
     def branch(self, x):
         height, width, edges = self.height, self.width, self.edges
-        qkv = grouped_pointwise(x, tf.convert_to_tensor(self.qkv), self.groups)
+        qkv = grouped_conv(x, tf.convert_to_tensor(self.qkv), self.groups)
         qkv = tf.reshape(qkv, [-1, height * width, edges, 3, HEADS, HEAD_SIZE])
         qkv = tf.transpose(qkv, [3, 0, 2, 4, 1, 5])
         q, k, v = tf.unstack(tf.reshape(qkv, [3, -1, edges * HEADS, height * width, HEAD_SIZE]))
         bias = relative_bias(tf.convert_to_tensor(self.table), width)
         y = attend(q * HEAD_SIZE**-0.5, k, v, bias, height, width)
         y = tf.reshape(tf.transpose(y, [0, 2, 1, 3]), [-1, height, width, edges * HEADS * HEAD_SIZE])
-        return grouped_pointwise(y, tf.convert_to_tensor(self.out), edges)
+        return grouped_conv(y, tf.convert_to_tensor(self.out), edges)
 
 
 class FeedForward(TransformerBlock):
@@ -224,8 +224,8 @@ class FeedForward(TransformerBlock):
         )
 
     def branch(self, x):
-        y = grouped_pointwise(x, tf.convert_to_tensor(self.kernel_1), self.groups) + tf.convert_to_tensor(self.bias_1)
-        y = grouped_pointwise(gelu(y), tf.convert_to_tensor(self.kernel_2), self.edges)
+        y = grouped_conv(x, tf.convert_to_tensor(self.kernel_1), self.groups) + tf.convert_to_tensor(self.bias_1)
+        y = grouped_conv(gelu(y), tf.convert_to_tensor(self.kernel_2), self.edges)
         return y + tf.convert_to_tensor(self.bias_2)
 
 

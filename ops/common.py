@@ -57,26 +57,22 @@ def _grouped_gradient_works():
     return True
 
 
-def grouped_pointwise(x, kernel, edges):
-    """1x1 convolution in which each edge sees its own channels only.
+def grouped_conv(x, kernel, edges):
+    """Convolution of stride 1 in which each edge sees its own channels only; zeros around the map keep its size.
 
     Args:
         x: `(batch, height, width, edges * channels_in)`.
-        kernel: `(1, 1, channels_in, edges * channels)`.
+        kernel: `(size, size, channels_in, edges * channels)`.
 
     Returns:
         `(batch, height, width, edges * channels)`.
     """
-    if edges == 1 or (x.dtype == tf.float32 and _grouped_gradient_works()):
-        return tf.nn.conv2d(x, kernel, 1, "VALID")
-    channels_in, channels = kernel.shape[2], kernel.shape[3] // edges
-    shape = tf.shape(x)
-    y = tf.einsum(
-        "nec,ced->ned",
-        tf.reshape(x, [-1, edges, channels_in]),
-        tf.reshape(kernel, [channels_in, edges, channels]),
-    )
-    return tf.reshape(y, tf.concat([shape[:3], [edges * channels]], 0))
+    if edges > 1 and not (x.dtype == tf.float32 and _grouped_gradient_works()):
+        *size, channels_in, wide = kernel.shape  # as one convolution whose kernel is zero between the edges
+        diagonal = tf.reshape(tf.eye(edges, dtype=kernel.dtype), [edges, 1, edges, 1])
+        kernel = tf.reshape(kernel, [*size, 1, channels_in, edges, wide // edges]) * diagonal
+        kernel = tf.reshape(kernel, [*size, edges * channels_in, wide])
+    return tf.nn.conv2d(x, kernel, 1, "SAME")
 
 
 def depthwise(x, kernel, stride=1):

@@ -7,6 +7,8 @@ methods let the cell share work between the operations that leave one state:
   computes it once and mixes it into the edges.
 * `prepare(x)` and `apply(prepared, weights, training)`, which together are the call: what comes before the first
   weight (ReLU, copies for the edges, the layout for dilation). `prepare_key` says which preparations are the same.
+
+The searched operations can also be built with `wide=True`, for a map that holds each edge's own already.
 """
 
 import keras
@@ -17,7 +19,7 @@ from ops.common import (
     FactorizedReduce,
     depthwise,
     fan_in_uniform,
-    grouped_pointwise,
+    grouped_conv,
     per_channel,
     spread,
     tile_edges,
@@ -27,12 +29,12 @@ from ops.common import (
 class Zero(keras.layers.Layer):
     """`none`: no connection. Zeros of shape `x[:, ::stride, ::stride]`, once per edge."""
 
-    def __init__(self, channels, stride, edges, affine, **kwargs):
+    def __init__(self, channels, stride, edges, affine, wide=False, **kwargs):
         super().__init__(**kwargs)
-        self.stride, self.edges = stride, edges
+        self.stride, self.copies = stride, 1 if wide else edges
 
     def call(self, x, weights=None, training=None):
-        return tile_edges(tf.zeros_like(x[:, :: self.stride, :: self.stride]), self.edges)
+        return tile_edges(tf.zeros_like(x[:, :: self.stride, :: self.stride]), self.copies)
 
 
 class Pool(keras.layers.Layer):
@@ -41,9 +43,9 @@ class Pool(keras.layers.Layer):
     In the supernet's form (`affine=False`) a BatchNorm without scale and offset follows.
     """
 
-    def __init__(self, kind, stride, edges, affine, **kwargs):
+    def __init__(self, kind, stride, edges, affine, wide=False, **kwargs):
         super().__init__(**kwargs)
-        self.kind, self.stride, self.edges = kind, stride, edges
+        self.kind, self.stride, self.copies = kind, stride, 1 if wide else edges
         self.bn = None if affine else BatchNorm(False, name="bn")
 
     def build(self, shape):
@@ -57,36 +59,37 @@ class Pool(keras.layers.Layer):
         return self.bn(y, training=training) if self.bn else y
 
     def call(self, x, weights=None, training=None):
-        return spread(self.narrow(x, training), weights, self.edges)
+        return spread(self.narrow(x, training), weights, self.copies)
 
 
 class Identity(keras.layers.Layer):
     """`skip_connect` at stride 1."""
 
-    def __init__(self, edges, **kwargs):
+    def __init__(self, edges, wide=False, **kwargs):
         super().__init__(**kwargs)
-        self.edges = edges
+        self.copies = 1 if wide else edges
 
     def narrow(self, x, training=None):
         return x
 
     def call(self, x, weights=None, training=None):
-        return spread(x, weights, self.edges)
+        return spread(x, weights, self.copies)
 
 
 class SepConv(keras.layers.Layer):
     """Separable convolution, twice: ReLU, depthwise, pointwise, BatchNorm; the stride is in the first round."""
 
-    def __init__(self, kernel_size, channels, stride, edges, affine, **kwargs):
+    def __init__(self, kernel_size, channels, stride, edges, affine, wide=False, **kwargs):
         super().__init__(**kwargs)
         if kernel_size % 2 == 0:
             raise ValueError(f"`kernel_size` must be odd. Received: {kernel_size}.")
         self.kernel_size, self.channels, self.stride, self.edges = kernel_size, channels, stride, edges
+        self.copies = 1 if wide else edges
         self.bn_1, self.bn_2 = BatchNorm(affine, name="bn_1"), BatchNorm(affine, name="bn_2")
 
     def build(self, shape):
-        size, channels_in, wide = self.kernel_size, shape[-1], self.edges * self.channels
-        wide_in = self.edges * channels_in
+        size, wide_in, wide = self.kernel_size, self.copies * shape[-1], self.edges * self.channels
+        channels_in = wide_in // self.edges
         self.depthwise_1 = self.add_weight(
             name="depthwise_1", shape=(size, size, wide_in, 1), initializer=fan_in_uniform(size * size)
         )
@@ -104,17 +107,17 @@ class SepConv(keras.layers.Layer):
 
     @property
     def prepare_key(self):
-        return "relu", self.edges
+        return "relu", self.copies
 
     def prepare(self, x):
-        return tile_edges(tf.nn.relu(x), self.edges)
+        return tile_edges(tf.nn.relu(x), self.copies)
 
     def apply(self, prepared, weights=None, training=None):
         y = depthwise(prepared, tf.convert_to_tensor(self.depthwise_1), self.stride)
-        y = grouped_pointwise(y, tf.convert_to_tensor(self.pointwise_1), self.edges)
+        y = grouped_conv(y, tf.convert_to_tensor(self.pointwise_1), self.edges)
         y = tf.nn.relu(self.bn_1(y, training=training))
         y = depthwise(y, tf.convert_to_tensor(self.depthwise_2))
-        y = grouped_pointwise(y, tf.convert_to_tensor(self.pointwise_2), self.edges)
+        y = grouped_conv(y, tf.convert_to_tensor(self.pointwise_2), self.edges)
         scale = None if weights is None else per_channel(weights, self.channels)
         return self.bn_2(y, scale=scale, training=training)
 
@@ -129,21 +132,20 @@ class DilConv(keras.layers.Layer):
     the convolution is an ordinary one. At stride 2 it samples the even grid only.
     """
 
-    def __init__(self, kernel_size, channels, stride, edges, affine, **kwargs):
+    def __init__(self, kernel_size, channels, stride, edges, affine, wide=False, **kwargs):
         super().__init__(**kwargs)
         if kernel_size % 2 == 0:
             raise ValueError(f"`kernel_size` must be odd. Received: {kernel_size}.")
         self.kernel_size, self.channels, self.stride, self.edges = kernel_size, channels, stride, edges
+        self.copies = 1 if wide else edges
         self.bn = BatchNorm(affine, name="bn")
 
     def build(self, shape):
-        size, channels_in = self.kernel_size, shape[-1]
+        size, wide_in, wide = self.kernel_size, self.copies * shape[-1], self.edges * self.channels
+        channels_in = wide_in // self.edges
         self.depthwise = self.add_weight(
-            name="depthwise",
-            shape=(size, size, self.edges * channels_in, 1),
-            initializer=fan_in_uniform(size * size),
+            name="depthwise", shape=(size, size, wide_in, 1), initializer=fan_in_uniform(size * size)
         )
-        wide = self.edges * self.channels
         self.pointwise = self.add_weight(
             name="pointwise", shape=(1, 1, channels_in, wide), initializer=fan_in_uniform(channels_in)
         )
@@ -152,18 +154,18 @@ class DilConv(keras.layers.Layer):
 
     @property
     def prepare_key(self):
-        return "relu dilated", self.edges
+        return "relu dilated", self.copies
 
     def prepare(self, x):
         x = tf.nn.relu(x)
         x = x[:, ::2, ::2] if self.stride == 2 else tf.space_to_batch(x, [2, 2], self.crops)
-        return tile_edges(x, self.edges)
+        return tile_edges(x, self.copies)
 
     def apply(self, prepared, weights=None, training=None):
         y = depthwise(prepared, tf.convert_to_tensor(self.depthwise))
         if self.stride == 1:
             y = tf.batch_to_space(y, [2, 2], self.crops)
-        y = grouped_pointwise(y, tf.convert_to_tensor(self.pointwise), self.edges)
+        y = grouped_conv(y, tf.convert_to_tensor(self.pointwise), self.edges)
         scale = None if weights is None else per_channel(weights, self.channels)
         return self.bn(y, scale=scale, training=training)
 
@@ -206,24 +208,30 @@ class Conv7x1(keras.layers.Layer):
         return self.bn(tf.concat(down, -1), scale=scale, training=training)
 
 
-def _max_pool(channels, stride, edges, affine):
-    return Pool("MAX", stride, edges, affine)
+def _max_pool(channels, stride, edges, affine, wide=False):
+    return Pool("MAX", stride, edges, affine, wide)
 
 
-def _avg_pool(channels, stride, edges, affine):
-    return Pool("AVG", stride, edges, affine)
+def _avg_pool(channels, stride, edges, affine, wide=False):
+    return Pool("AVG", stride, edges, affine, wide)
 
 
-def _skip(channels, stride, edges, affine):
-    return Identity(edges) if stride == 1 else FactorizedReduce(channels, edges, affine)
+def _skip(channels, stride, edges, affine, wide=False):
+    return Identity(edges, wide) if stride == 1 else FactorizedReduce(channels, edges, affine)
 
 
 def _sep_conv(kernel_size):
-    return lambda channels, stride, edges, affine: SepConv(kernel_size, channels, stride, edges, affine)
+    def make(channels, stride, edges, affine, wide=False):
+        return SepConv(kernel_size, channels, stride, edges, affine, wide)
+
+    return make
 
 
 def _dil_conv(kernel_size):
-    return lambda channels, stride, edges, affine: DilConv(kernel_size, channels, stride, edges, affine)
+    def make(channels, stride, edges, affine, wide=False):
+        return DilConv(kernel_size, channels, stride, edges, affine, wide)
+
+    return make
 
 
 # The first eight, in this order, are what a search chooses from.

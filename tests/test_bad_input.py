@@ -179,6 +179,7 @@ CASES = [
     (["train.py", "--arch", "x"], "DARTS_V2"),
     ([*TRAIN, "--ops", "other"], "contradicts"),
     ([*SEARCH, "--recipe", "x"], "darts_cifar10"),
+    ([*SEARCH, "--location", "x"], "after_every"),
     (["search_cell.py", "--recipe", "darts_imagenet"], "digits"),
     ([*SEARCH, "--layers", "two"], "layers"),
     ([*SEARCH, "--layers", "0"], "--layers must be above 0"),

@@ -1,7 +1,10 @@
+import json
+
 import pytest
 
-from tfdarts import genotype
+from tfdarts import genotype, space
 from tfdarts.genotype import Genotype, GenotypeError, RecurrentGenotype
+from tfdarts.visualize import ascii_drawing
 
 CELL = "[('sep_conv_3x3', 1), ('skip_connect', 0), ('dil_conv_5x5', 2), ('max_pool_3x3', 0)]"
 TEXT = f"Genotype(normal={CELL}, normal_concat=range(2, 4), reduce={CELL}, reduce_concat=[2, 3])"
@@ -52,6 +55,51 @@ def test_recurrent_and_convolutional_genotypes_of_one_name_differ():
     assert len(genotype.load("DARTS_V1", "recurrent").recurrent) == 8
     assert len(genotype.load("ENAS", "recurrent").concat) == 6
     assert len(genotype.load("DARTS_V1").normal) == 8
+
+
+ATT = {
+    "normal": [["sep_conv_3x3", 0, "SE"], ["skip_connect", 1, ""]],
+    "normal_concat": [2],
+    "reduce": [["max_pool_3x3", 0, "Identity"], ["CBAM", 1, ""]],
+    "reduce_concat": [2],
+    "normal_bottleneck": "BAM",
+    "reduce_bottleneck": "",
+}
+
+
+def test_att_darts_s_own_json(tmp_path):
+    path = tmp_path / "genotype.json"
+    path.write_text(json.dumps(ATT))
+    cells = genotype.load(path)
+    assert cells.normal == (("sep_conv_3x3", 0, "SE"), ("skip_connect", 1))
+    assert cells.edges(True) == (("max_pool_3x3", 0, "Identity"), ("CBAM", 1, ""))
+    assert cells.bottleneck(False) == "BAM" and "reduce_bottleneck" not in cells.to_dict()
+    assert genotype.from_dict(json.loads(cells.to_json())) == cells
+    text = ascii_drawing(cells)
+    assert "sep_conv_3x3 then SE(c_{k-2})" in text and "c_{k} after BAM = concat" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"normal_bottleneck": 3},
+        {"reduce_bottleneck": "none"},
+        {"normal": [["a", 0, 1], ["b", 1, ""]]},
+        {"normal": [["a", 0, "none"], ["b", 1, ""]]},
+        {"normal": [["a", 0, "SE", "SE"], ["b", 1, ""]]},
+    ],
+)
+def test_attention_that_is_none_is_refused(change):
+    with pytest.raises(GenotypeError):
+        genotype.from_dict(ATT | change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"normal_bottleneck": "wrong"}, {"normal": [["sep_conv_3x3", 0, "wrong"], ["skip_connect", 1, ""]]}]
+)
+def test_an_unknown_attention_is_refused(change):
+    with pytest.raises(space.SpaceError, match="wrong"):
+        space.load("regular").check(genotype.from_dict(ATT | change))
 
 
 BAD = {

@@ -135,10 +135,10 @@ def test_an_even_kernel_is_refused():
 
 
 @pytest.mark.parametrize("onednn", ["0", "1"])
-def test_grouped_pointwise_has_its_gradient_with_and_without_onednn(onednn):
+def test_grouped_conv_has_its_gradient_with_and_without_onednn(onednn):
     program = """
 import numpy as np, tensorflow as tf
-from ops.common import grouped_pointwise
+from ops.common import grouped_conv
 
 draw = np.random.default_rng(0).normal
 x, kernel = tf.constant(draw(size=(2, 3, 3, 8)), "float32"), tf.constant(draw(size=(1, 1, 4, 6)), "float32")
@@ -154,7 +154,7 @@ def gradients(function):
         loss = tf.reduce_sum(y**2)
     return [y, *tape.gradient(loss, [x, kernel])]
 
-for got, expected in zip(tf.function(gradients)(grouped_pointwise), gradients(separate)):
+for got, expected in zip(tf.function(gradients)(grouped_conv), gradients(separate)):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 """
     environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": onednn}

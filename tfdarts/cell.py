@@ -19,17 +19,19 @@ class Cell(keras.layers.Layer):
         num_nodes: int.
         reduction_before: whether the cell before this one halved its map, so that the first input must be halved.
         affine: whether the preprocessing's BatchNorm has scale and offset.
+        bottleneck: layer like those of `outgoing`, with one edge, which the concatenation goes through; or None.
 
     Call arguments:
         s0, s1: outputs of the two cells before, `(batch, height, width, channels_in)`.
-        weights: what the layers of each state take as their weights, one item per state; None for nothing.
+        weights: what the layers of each state take as their weights, one item per state, and last what the bottleneck
+            takes, if there is one; None for nothing.
         masks: likewise for drop-path; None for nothing.
 
     Returns:
         `(batch, height', width', len(concat) * channels)`.
     """
 
-    def __init__(self, channels, outgoing, concat, num_nodes, reduction_before, affine, **kwargs):
+    def __init__(self, channels, outgoing, concat, num_nodes, reduction_before, affine, bottleneck=None, **kwargs):
         super().__init__(**kwargs)
         preprocess = FactorizedReduce(channels, 1, affine) if reduction_before else ReLUConvBN(channels, affine)
         self.preprocess0, self.preprocess1 = preprocess, ReLUConvBN(channels, affine)
@@ -37,6 +39,10 @@ class Cell(keras.layers.Layer):
         self.edges = tuple(layer for layers in outgoing for layer in layers)
         self.sources = tuple(source for source, layers in enumerate(outgoing) for _ in layers)
         self.concat, self.num_nodes, self.channels = tuple(concat), num_nodes, channels
+        self.bottleneck = bottleneck
+
+    def build(self, s0_shape, s1_shape):
+        pass  # its layers are built when they are called; without this Keras traces the whole cell once more for it
 
     def call(self, s0, s1, weights=None, masks=None, training=None):
         states = [self.preprocess0(s0, training=training), self.preprocess1(s1, training=training)]
@@ -50,7 +56,11 @@ class Cell(keras.layers.Layer):
                     options["masks"] = masks
                 results = edges(states[source], training=training, **options)
                 pending.setdefault(edges.targets, []).extend(results)
-        return tf.concat([states[i] for i in self.concat], axis=-1)
+        output = tf.concat([states[i] for i in self.concat], axis=-1)
+        if self.bottleneck is None:
+            return output
+        options = {} if weights is None else {"weights": weights[-1]}
+        return tf.add_n(self.bottleneck(output, training=training, **options))
 
     def _complete(self, node, pending):
         """Adds up what leads to a node and splits it off the wide maps, whose first edges lead to it."""
@@ -67,30 +77,34 @@ class Cell(keras.layers.Layer):
 
 
 class MixedEdges(keras.layers.Layer):
-    """All operations on all edges that leave one state, mixed (DARTS, equation 2); what the supernet hands to a cell.
+    """Operations on all edges that leave one state, mixed (DARTS, equation 2); what the supernet hands to a cell.
 
     Operations whose result does not depend on the edge (`narrow`) are computed once and mixed into all edges by one
     small matrix product; what several operations do before their first weight (`prepare`) is done once.
 
     Args:
         space: `Space`.
+        candidates: names of the operations.
         channels, stride: of the operations.
         targets: nodes that the edges lead to.
+        wide: whether each edge has a map of its own already.
+        then: wide `MixedEdges` that each edge's mixture goes through, or None.
 
     Call arguments:
-        x: `(batch, height, width, channels)`.
-        weights: one `(edges,)` tensor per searched operation.
+        x: `(batch, height, width, channels)`, or `(batch, height, width, edges * channels)` if `wide`.
+        weights: one `(edges,)` tensor per candidate, then those of `then`.
 
     Returns:
         A list of wide maps, whose sum is the mixture.
     """
 
-    def __init__(self, space, channels, stride, targets, **kwargs):
+    def __init__(self, space, candidates, channels, stride, targets, wide=False, then=None, **kwargs):
         super().__init__(**kwargs)
-        self.targets, self.channels = tuple(targets), channels
-        self.names = tuple(op for op in space.searched if op != NONE)
-        self.columns = tuple(space.searched.index(op) for op in self.names)
-        self.operations = tuple(space.build(op, channels, stride, len(targets), False) for op in self.names)
+        self.targets, self.channels, self.wide, self.then = tuple(targets), channels, wide, then
+        self.count = len(candidates)
+        self.names = tuple(op for op in candidates if op != NONE)
+        self.columns = tuple(candidates.index(op) for op in self.names)
+        self.operations = tuple(space.build(op, channels, stride, len(targets), False, wide) for op in self.names)
 
     def build(self, shape):
         for operation in self.operations:
@@ -100,7 +114,7 @@ class MixedEdges(keras.layers.Layer):
     def call(self, x, weights, training=None):
         narrow, narrow_weights, wide, prepared = [], [], [], {}
         for column, operation in zip(self.columns, self.operations):
-            if hasattr(operation, "narrow"):
+            if hasattr(operation, "narrow") and not self.wide:
                 narrow.append(operation.narrow(x, training=training))
                 narrow_weights.append(weights[column])
             elif hasattr(operation, "prepare"):
@@ -112,7 +126,9 @@ class MixedEdges(keras.layers.Layer):
                 wide.append(operation(x, weights=weights[column], training=training))
         if narrow:
             wide.append(self._mix(narrow, tf.stack(narrow_weights)))
-        return wide
+        if self.then is None:
+            return wide
+        return self.then(tf.add_n(wide), weights[self.count :], training=training)
 
     def _mix(self, narrow, weights):
         """`weights[k, e] * narrow[k]` summed over k, for every edge e, as one matrix product."""
@@ -133,6 +149,7 @@ class FixedEdges(keras.layers.Layer):
         targets: nodes that the edges lead to.
         entries: position of each edge in the genotype's list.
         drop: whether drop-path applies (not to the identity).
+        attention: layer for the operation's wide result, or None.
 
     Call arguments:
         x: `(batch, height, width, channels)`.
@@ -142,12 +159,18 @@ class FixedEdges(keras.layers.Layer):
         A list of one wide map.
     """
 
-    def __init__(self, operation, targets, entries, drop, **kwargs):
+    def __init__(self, operation, targets, entries, drop, attention=None, **kwargs):
         super().__init__(**kwargs)
+        self.attention = attention
         self.operation, self.targets, self.entries, self.drop = operation, tuple(targets), tuple(entries), drop
+
+    def build(self, shape):
+        pass  # as in `Cell`
 
     def call(self, x, masks=None, training=None):
         y = self.operation(x, training=training)
+        if self.attention is not None:
+            y = self.attention(y, training=training)
         if masks is not None and self.drop:
             factors = tf.stack([masks[k] for k in self.entries], axis=1)[:, :, None]  # (batch, edges, 1)
             factors = tf.tile(factors, [1, 1, y.shape[-1] // len(self.entries)])

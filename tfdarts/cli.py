@@ -60,7 +60,9 @@ def space(genotypes=()):
     wanted = {"--space " + FLAGS.space: FLAGS.space} if FLAGS.space else {}
     if FLAGS.recipe in recipes.RECIPES:
         wanted["--recipe " + FLAGS.recipe] = recipes.RECIPES[FLAGS.recipe]["space"]
-    wanted |= {"the genotype": cells.space for cells in genotypes if cells}
+    for cells in genotypes:
+        if cells is not None:
+            wanted[f"a genotype ({cells.space})"] = cells.space
     if len(set(wanted.values())) > 1:
         raise UserError(", but ".join(f"{what} is for the space {name}" for what, name in wanted.items()))
     return next(iter(wanted.values()), "conv")

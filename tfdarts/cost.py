@@ -29,17 +29,16 @@ def multiply_adds(forward, shape):
     graph = _trace(forward, (1, *shape))
     total = 0
     for op in graph.get_operations():
-        if op.type == "Conv2D":
-            height, width, inputs, outputs = op.inputs[1].shape
-            _, h, w, _ = op.outputs[0].shape
-            total += height * width * inputs * outputs * h * w
-        elif op.type == "DepthwiseConv2dNative":
-            height, width, *_ = op.inputs[1].shape
+        if op.type in ("Conv2D", "DepthwiseConv2dNative"):
+            height, width, inputs, _ = op.inputs[1].shape
             result = op.outputs[0]
             for consumer in result.consumers():
                 if consumer.type == "BatchToSpaceND":  # a dilated convolution: the layout may hold rows to be cut off
                     result = consumer.outputs[0]
-            total += height * width * math.prod(result.shape)
+            inputs = inputs if op.type == "Conv2D" else 1
+            total += height * width * inputs * math.prod(result.shape)
+        elif op.type == "Mul" and op.inputs[1].shape.rank == 4 and _is_weight(op.inputs[1]):
+            total += math.prod(op.outputs[0].shape)  # a kernel of the map's size, to be summed over the map
         elif op.type == "MatMul" and _is_weight(op.inputs[1]):
             total += op.inputs[1].shape[0] * math.prod(op.outputs[0].shape)
         elif op.type == "BatchMatMulV2":

@@ -12,7 +12,9 @@ NETWORKS = ("cifar", "imagenet")
 
 
 def fixed_edges(space, genotype, channels, reduction):
-    """The layers of an evaluation cell: one per operation and state that the genotype uses.
+    """The layers of an evaluation cell: one per operation, attention and state that the genotype uses.
+
+    Drop-path spares the edges whose operation or attention is the identity, as in DARTS and Att-DARTS.
 
     Returns:
         A tuple, one item per state, of tuples of `FixedEdges`.
@@ -21,21 +23,17 @@ def fixed_edges(space, genotype, channels, reduction):
     outgoing = []
     for source in range(2 + len(entries) // 2):
         uses = {}
-        for k, (op, state) in enumerate(entries):
+        for k, (op, state, attention) in enumerate(entries):
             if state == source:
-                uses.setdefault(op, []).append(k)
+                uses.setdefault((op, attention), []).append(k)
         stride = 2 if reduction and source < 2 else 1
-        outgoing.append(
-            tuple(
-                FixedEdges(
-                    space.build(op, channels, stride, len(ks), True),
-                    [k // 2 for k in ks],
-                    ks,
-                    drop=not (op == "skip_connect" and stride == 1),
-                )
-                for op, ks in uses.items()
-            )
-        )
+        layers = []
+        for (op, attention), ks in uses.items():
+            operation = space.build(op, channels, stride, len(ks), True)
+            behind = space.build(attention, channels, 1, len(ks), True, wide=True) if attention else None
+            drop = not (op == "skip_connect" and stride == 1) and attention not in ("Identity", "skip_connect")
+            layers.append(FixedEdges(operation, [k // 2 for k in ks], ks, drop, behind))
+        outgoing.append(tuple(layers))
     return tuple(outgoing)
 
 
@@ -96,15 +94,19 @@ class EvaluationNetwork(TrainedNetwork):
             self.stem = CifarStem(stem_multiplier * channels, name="stem")
         cells = []
         for index, (width, reduction, before) in enumerate(plan(layers, channels)):
-            entries = self.genotype.edges(reduction)
+            concat, end = self.genotype.concat(reduction), self.genotype.bottleneck(reduction)
+            bottleneck = None
+            if end:
+                bottleneck = FixedEdges(space.build(end, len(concat) * width, 1, 1, True), [0], [], drop=False)
             cells.append(
                 Cell(
                     width,
                     fixed_edges(space, self.genotype, width, reduction),
-                    self.genotype.concat(reduction),
-                    len(entries) // 2,
+                    concat,
+                    len(self.genotype.edges(reduction)) // 2,
                     before or (index == 0 and self.stem.reduces),
                     affine=True,
+                    bottleneck=bottleneck,
                     name=f"cell_{index}",
                 )
             )

@@ -17,7 +17,6 @@ GENOTYPES = pathlib.Path(__file__).resolve().parent.parent / "genotypes"
 ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
 RENET_CELLS = ("vanilla", "sigmoid", "directional")
 BASELINE_CELLS = ("lstm", "gru")  # of ReNet's networks, which need no genotype
-FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 
 
 class GenotypeError(UserError):
@@ -30,8 +29,10 @@ class Genotype:
 
     Attributes:
         normal, reduce: tuples of `(op, source)`, entries 2i and 2i + 1 being the two inputs of node i; a source is a
-            state: 0 and 1 the cell's inputs, 2 + i node i.
+            state: 0 and 1 the cell's inputs, 2 + i node i. A third element, where there is one, names what follows
+            the operation (Att-DARTS); an empty one is dropped.
         normal_concat, reduce_concat: the states whose concatenation is the cell's output.
+        normal_bottleneck, reduce_bottleneck: what follows the concatenation (Att-DARTS), or empty.
         ops: name of the operation module.
         space: `"conv"`.
 
@@ -45,6 +46,8 @@ class Genotype:
     reduce_concat: tuple
     ops: str = "regular"
     space: str = "conv"
+    normal_bottleneck: str = ""
+    reduce_bottleneck: str = ""
 
     def __post_init__(self):
         for name in ("normal", "reduce"):
@@ -52,10 +55,11 @@ class Genotype:
             _check(isinstance(edges, (list, tuple)) and len(edges) > 0, f"`{name}` must be a list of [op, source].")
             _check(len(edges) % 2 == 0, f"`{name}` must hold two entries per node. Received: {len(edges)} entries.")
             for k, edge in enumerate(edges):
-                ok = isinstance(edge, (list, tuple)) and len(edge) == 2
+                ok = isinstance(edge, (list, tuple)) and len(edge) in (2, 3)
                 ok = ok and isinstance(edge[0], str) and type(edge[1]) is int
-                _check(ok, f"`{name}[{k}]` must be [op, source]. Received: {edge!r}.")
-                _check(edge[0] != NONE, f"`{name}[{k}]` is {NONE!r}, which connects nothing.")
+                ok = ok and all(isinstance(attention, str) for attention in edge[2:])
+                _check(ok, f"`{name}[{k}]` must be [op, source] or [op, source, attention]. Received: {edge!r}.")
+                _check(NONE not in edge, f"`{name}[{k}]` is {NONE!r}, which connects nothing.")
                 states = 2 + k // 2
                 message = f"`{name}[{k}]` comes from state {edge[1]}; node {k // 2} can use states 0 to {states - 1}."
                 _check(0 <= edge[1] < states, message)
@@ -64,8 +68,11 @@ class Genotype:
             states = 2 + len(edges) // 2
             ok = ok and all(0 <= i < states for i in concat)
             _check(ok, f"`{name}_concat` must list states from 0 to {states - 1}. Received: {concat!r}.")
-            object.__setattr__(self, name, tuple((op, source) for op, source in edges))
+            object.__setattr__(self, name, tuple(tuple(edge[:2] if edge[-1] == "" else edge) for edge in edges))
             object.__setattr__(self, name + "_concat", tuple(concat))
+            bottleneck = getattr(self, name + "_bottleneck")
+            ok = isinstance(bottleneck, str) and bottleneck != NONE
+            _check(ok, f"`{name}_bottleneck` must name an attention module. Received: {bottleneck!r}.")
         _check(self.space == "conv", f"`space` must be 'conv'. Received: {self.space!r}.")
         _check(isinstance(self.ops, str), f"`ops` must name an operation module. Received: {self.ops!r}.")
 
@@ -79,25 +86,36 @@ class Genotype:
         return dataclasses.replace(self, ops=ops)
 
     def edges(self, reduction):
-        """The `(op, source)` entries of the reduction or the normal cell."""
-        return self.reduce if reduction else self.normal
+        """The entries of the reduction or the normal cell as `(op, source, attention)`, attention being "" for none."""
+        return tuple((*edge, "")[:3] for edge in (self.reduce if reduction else self.normal))
 
     def concat(self, reduction):
         """The concatenated states of the reduction or the normal cell."""
         return self.reduce_concat if reduction else self.normal_concat
 
     def operations(self):
-        """The set of operations that it uses."""
-        return {op for op, _ in self.normal + self.reduce}
+        """The set of operations and attention modules that it uses."""
+        used = {self.normal_bottleneck, self.reduce_bottleneck}
+        for op, _, attention in self.edges(False) + self.edges(True):
+            used |= {op, attention}
+        return used - {""}
+
+    def bottleneck(self, reduction):
+        """What follows the concatenation of the reduction or the normal cell, "" for nothing."""
+        return self.reduce_bottleneck if reduction else self.normal_bottleneck
 
     def skip_connections(self):
         """Number of `skip_connect` in both cells; a search that collapses chooses little else."""
-        return sum(op == "skip_connect" for op, _ in self.normal + self.reduce)
+        return sum(edge[0] == "skip_connect" for edge in self.normal + self.reduce)
 
     def to_dict(self):
-        return {"version": VERSION, "space": self.space, "ops": self.ops} | {
-            name: [list(x) if isinstance(x, tuple) else x for x in getattr(self, name)] for name in FIELDS
+        lists = {
+            name: [list(x) if isinstance(x, tuple) else x for x in getattr(self, name)]
+            for name in ("normal", "normal_concat", "reduce", "reduce_concat")
         }
+        names = {name: getattr(self, name) for name in ("normal_bottleneck", "reduce_bottleneck")}
+        present = {name: value for name, value in names.items() if value}
+        return {"version": VERSION, "space": self.space, "ops": self.ops} | lists | present
 
     def to_json(self):
         """One entry per line: easy to read, compare and edit."""

@@ -46,7 +46,7 @@ def supernet(options, shape, classes):
         network = ReNetSupernet(operations, classes, *parts)
     else:
         parts = (options.init_channels, options.layers, options.nodes, options.multiplier, options.stem_multiplier)
-        network = Supernet(space.load(options.ops), classes, *parts)
+        network = Supernet(space.load(options.ops, options.location), classes, *parts)
     network.build((None, *shape))
     return network
 

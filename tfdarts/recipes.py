@@ -34,6 +34,7 @@ _DARTS_SEARCH = _IMAGES | {
     "cutout": False,
     "cutout_length": 16,
     "ops": "regular",
+    "location": "no_attention",
 }
 _DARTS_TRAIN = _IMAGES | {
     "network": "cifar",
@@ -105,8 +106,9 @@ _RENET_TRAIN = _RENET | {
 }
 _RENET_SVHN = {"dataset": "svhn_cropped", "use_extra": True, "epochs": 100, "weight_decay": 3e-5, "cutout": False}
 _RENET_SVHN |= {"classifier_range": 0.05}
-# DARTS, sections 3.1.2 and 3.2: `python3 search_cell.py --space recurrent --data penn --unrolled`, then `python3 train.py
-# --genotype_file ... --data penn`; the paper reports a test perplexity of 55.7 on Penn Treebank, 69.6 on WikiText-2.
+# DARTS, sections 3.1.2 and 3.2: `python3 search_cell.py --space recurrent --data penn --unrolled`, then
+# `python3 train.py --genotype_file ... --data penn`; the paper reports test perplexities of 55.7 on Penn Treebank and
+# 69.6 on WikiText-2.
 _TEXT = {"data": "", "learning_rate": 20.0, "grad_clip": 0.25, "bptt": 35, "dropout": 0.75, "dropouth": 0.25}
 _TEXT |= {"dropoutx": 0.75, "dropouti": 0.2, "alpha": 0.0, "beta": 1e-3}
 _UNITS = ("emsize", "nhid", "nhidlast")  # the paper's cell takes one number for all three
@@ -135,10 +137,14 @@ _TEXT_TRAIN = _TEXT | {
 _WIKITEXT2 = dict.fromkeys(_UNITS, 700) | {"dropouth": 0.15, "wdecay": 5e-7}
 # The embedded text, for a first try on a laptop.
 _TOPICS = {"data": "topics", "dropout": 0.3, "dropouth": 0.1, "dropoutx": 0.3, "dropouti": 0.1}
+_ATT_DARTS_SEARCH = _DARTS_SEARCH | {"location": "after_every"}
 # The embedded digits, for a first try on a laptop: minutes on two cores, 95 % and more after training.
 RECIPES = {
     "darts_cifar10": {"space": "conv", "search": _DARTS_SEARCH, "train": _DARTS_TRAIN},
     "darts_imagenet": {"space": "conv", "train": _DARTS_IMAGENET},
+    # Att-DARTS, Nakai et al. 2020: as DARTS, with attention modules searched behind every operation:
+    # `python3 search_cell.py --recipe att_darts_cifar10 --unrolled`.
+    "att_darts_cifar10": {"space": "conv", "search": _ATT_DARTS_SEARCH, "train": _DARTS_TRAIN},
     "darts_ptb": {"space": "recurrent", "search": _TEXT_SEARCH, "train": _TEXT_TRAIN},
     "darts_wt2": {"space": "recurrent", "train": _TEXT_TRAIN | _WIKITEXT2},
     "topics": {
@@ -210,6 +216,8 @@ HELP = {
     "cutout": "black out a random square of each training image",
     "cutout_length": "side of that square in pixels (paper: 16)",
     "ops": "operation module: a module of ops/, a dotted path or a .py file",
+    "location": "attention modules searched: no_attention, after_every, end, after_every_and_end, "
+    "mixed_with_operation or double_mixed",
     "auxiliary": "train with an auxiliary head",
     "auxiliary_weight": "weight of the auxiliary head's loss (paper: 0.4)",
     "drop_path_prob": "probability of dropping an edge in the last epoch, rising linearly from 0 (paper: 0.2)",
@@ -252,7 +260,8 @@ _ONLY_WITH = {
     "cutout_length": ("cutout", True),
     "auxiliary_weight": ("auxiliary", True),
 }
-_RANDOM_USES = ("strategy", "samples", "nodes", "multiplier", "ops", "seed", "dataset", "data_dir", "image_size")
+_RANDOM_USES = ("strategy", "samples", "nodes", "multiplier", "ops", "location", "seed")
+_RANDOM_USES += ("dataset", "data_dir", "image_size")
 _RANDOM_USES += ("rnn_cell", "data")
 
 

@@ -12,8 +12,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ops import attention_modules
 from tfdarts.errors import UserError
 from tfdarts.genotype import NONE
+
+# Where a search places attention modules (Att-DARTS, Nakai et al. 2020, section 3): among the operations of an edge,
+# behind them, on a cell's output. "mixed" is the operations and all modules but `Identity`, "attention" the modules.
+LOCATIONS = {
+    "no_attention": {},
+    "after_every": {"after": "attention"},
+    "end": {"end": "attention"},
+    "after_every_and_end": {"after": "attention", "end": "attention"},
+    "mixed_with_operation": {"searched": "mixed"},
+    "double_mixed": {"searched": "mixed", "after": "mixed"},
+}
 
 
 class SpaceError(UserError):
@@ -22,33 +34,42 @@ class SpaceError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """The operations that may sit on an edge.
+    """The operations and attention modules that may sit on an edge.
 
     Attributes:
         name: how the module was named, as `--ops` and the genotype have it.
-        ops: dictionary from name to `(channels, stride, edges, affine) -> layer`; for recurrent cells to a function of
-            one tensor.
+        ops: dictionary from name to `(channels, stride, edges, affine) -> layer`, attention modules included; for
+            recurrent cells to a function of one tensor.
         searched: names that a search chooses from, in the order of the architecture parameters' columns.
+        after: likewise for what follows the operation on the same edge; empty for nothing.
+        end: likewise for what follows the concatenation of a cell; empty for nothing.
     """
 
     name: str
     ops: dict
     searched: tuple
+    after: tuple = ()
+    end: tuple = ()
 
-    def build(self, op, channels, stride, edges, affine):
+    def build(self, op, channels, stride, edges, affine, wide=False):
         """Builds the layer for `edges` parallel edges, whether or not the operation knows about parallel edges.
+
+        Args:
+            wide: whether the layer will be given one map per edge, edge after edge, instead of one for all.
 
         Raises:
             SpaceError: if the operation does not exist or builds no Keras layer.
         """
         if op not in self.ops:
             raise SpaceError(f"Operation module {self.name!r} has no {op!r}; it offers {', '.join(self.ops)}.")
-        arguments = {"channels": channels, "stride": stride, "edges": edges, "affine": affine}
         make, accepted = self.ops[op], _accepted(self.ops[op])
+        parallel = "edges" in accepted and (not wide or "wide" in accepted)
+        arguments = {"channels": channels, "stride": stride, "affine": affine}
+        arguments |= {"edges": edges, "wide": wide} if parallel else {"edges": 1}
         arguments = {name: value for name, value in arguments.items() if name in accepted}
-        if "edges" in accepted:
+        if parallel:
             return self._layer(op, make(**arguments))
-        return PerEdge([self._layer(op, make(**arguments)) for _ in range(edges)])
+        return PerEdge([self._layer(op, make(**arguments)) for _ in range(edges)], wide)
 
     def _layer(self, op, layer):
         if not isinstance(layer, keras.layers.Layer):
@@ -65,16 +86,23 @@ class Space:
 
 
 class PerEdge(keras.layers.Layer):
-    """One layer per edge, side by side, scaled outside: for operations that know no parallel edges."""
+    """One layer per edge, side by side, scaled outside: for operations that know no parallel edges.
 
-    def __init__(self, layers, **kwargs):
+    Args:
+        layers: one per edge.
+        wide: whether the input holds one map per edge.
+    """
+
+    def __init__(self, layers, wide=False, **kwargs):
         super().__init__(**kwargs)
-        self.layers = tuple(layers)
+        self.layers, self.wide = tuple(layers), wide
         self.takes_training = "training" in _accepted(layers[0].call)
 
     def call(self, x, weights=None, training=None):
         options = {"training": training} if self.takes_training else {}
-        results = [layer(x, **options) for layer in self.layers]
+        count = len(self.layers)
+        maps = keras.ops.split(x, count, axis=-1) if self.wide else [x] * count
+        results = [layer(y, **options) for layer, y in zip(self.layers, maps)]
         if weights is not None:
             results = [y * weights[edge] for edge, y in enumerate(results)]
         return keras.ops.concatenate(results, axis=-1)
@@ -84,20 +112,23 @@ def _accepted(function):
     return tuple(inspect.signature(function).parameters)
 
 
-def load(name, recurrent=False):
+def load(name, location="no_attention", recurrent=False):
     """Loads an operation module.
 
     Args:
         name: a module of `ops/` (`regular`), a dotted path (`mypackage.myops`), looked up as Python does and in the
             working directory, or a Python file (`./myops.py`).
+        location: one of `LOCATIONS`: where a search places attention modules.
         recurrent: whether the operations are those of recurrent cells, functions from a tensor to one of its shape.
 
     Returns:
         A `Space`.
 
     Raises:
-        SpaceError: if there is no such module, or it breaks the contract.
+        SpaceError: if there is no such module or location, or the module breaks the contract.
     """
+    if location not in LOCATIONS:
+        raise SpaceError(f"--location must be one of {', '.join(LOCATIONS)}. Received: {location!r}.")
     module = _module(name)
     contract = "(tensor)" if recurrent else "(channels, stride, edges, affine)"
     ops = getattr(module, "OPS", None)
@@ -113,11 +144,19 @@ def load(name, recurrent=False):
         missing = [] if recurrent else [item for item in ("channels", "stride") if item not in _accepted(make)]
         if missing:
             raise SpaceError(f"{name}: OPS[{op!r}] does not take {' and '.join(missing)}.")
-    space = Space(name, dict(ops), searched)
     if recurrent:
+        space = Space(name, dict(ops), searched)
         for op in ops:
             _try_function(space, op)
-    elif not module.__name__.startswith("ops."):
+        return space
+    modules = attention_modules.OPS
+    columns = {
+        "attention": tuple(modules),
+        "mixed": searched + tuple(module for module in modules if module != "Identity" and module not in searched),
+    }
+    chosen = {part: columns[kind] for part, kind in LOCATIONS[location].items()}
+    space = Space(name, modules | ops, **({"searched": searched} | chosen))
+    if not module.__name__.startswith("ops."):
         for op in ops:
             _try(space, op)
     return space

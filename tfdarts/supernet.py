@@ -9,10 +9,13 @@ from tfdarts.genotype import NONE, Genotype
 from tfdarts.network import CifarStem, Linear, plan
 
 
+def edge_row(node, source):
+    """Row of an edge in a table of mixing weights; they are ordered by node, then by source, as in DARTS."""
+    return node * (node + 3) // 2 + source
+
+
 def edge_rows(num_nodes):
     """For each state with outgoing edges, the nodes they lead to and their rows in the table of mixing weights.
-
-    Rows are ordered by node, then by source, as in DARTS: node i has the rows i * (i + 3) / 2 + source.
 
     Returns:
         A list, one item per state, of `(targets, rows)`.
@@ -20,7 +23,7 @@ def edge_rows(num_nodes):
     result = []
     for source in range(1 + num_nodes):
         targets = tuple(range(max(0, source - 1), num_nodes))
-        result.append((targets, tuple(i * (i + 3) // 2 + source for i in targets)))
+        result.append((targets, tuple(edge_row(node, source) for node in targets)))
     return result
 
 
@@ -28,6 +31,14 @@ def edge_names(num_nodes):
     """Names of the rows of a table of mixing weights, for people: 14 of them for 4 nodes."""
     states = ["c_{k-2}", "c_{k-1}", *map(str, range(num_nodes))]
     return tuple(f"{states[source]} to {node}" for node in range(num_nodes) for source in range(2 + node))
+
+
+def heaviest(table, names):
+    """The name of the largest weight in each row other than that of `none`, and that weight."""
+    table = np.array(table, np.float32)
+    if NONE in names:
+        table[:, names.index(NONE)] = -1.0
+    return [names[column] for column in table.argmax(-1)], table.max(-1)
 
 
 def strongest(mixing, operations, nodes):
@@ -44,20 +55,20 @@ def strongest(mixing, operations, nodes):
     Returns:
         A tuple of `(op, source)`.
     """
-    mixing = np.array(mixing, np.float32)
-    if NONE in operations:
-        mixing[:, operations.index(NONE)] = -1.0
+    best, weights = heaviest(mixing, operations)
     cell = []
     for node in range(nodes):
-        first = node * (node + 3) // 2
-        rows = mixing[first : first + node + 2]
-        kept = np.argsort(-rows.max(-1), kind="stable")[:2]
-        cell.extend((operations[rows[source].argmax()], int(source)) for source in kept)
+        first = edge_row(node, 0)
+        kept = np.argsort(-weights[first : first + node + 2], kind="stable")[:2]
+        cell.extend((best[first + source], int(source)) for source in kept)
     return tuple(cell)
 
 
 class Supernet(keras.Model):
     """Cells whose edges mix all operations of a space (DARTS, Liu et al. 2019, arXiv:1806.09055, section 2.2).
+
+    Where the space places attention modules, each edge's mixture of operations goes through a mixture of modules, or
+    the output of each cell does, or both (Att-DARTS, Nakai et al. 2020, section 3).
 
     It owns no architecture parameters: whoever runs it hands in the mixing weights.
 
@@ -72,7 +83,7 @@ class Supernet(keras.Model):
 
     Call arguments:
         images: `(batch, height, width, channels_in)`.
-        mixing: dictionary of `(edges, operations)` for `normal` and `reduce` cells, rows as in `edge_rows`.
+        mixing: dictionary of tables of mixing weights, named and shaped as in `tables`; rows as in `edge_rows`.
 
     Returns:
         Logits `(batch, classes)`.
@@ -86,20 +97,28 @@ class Supernet(keras.Model):
         self.stem = CifarStem(stem_multiplier * channels, name="stem")
         cells = []
         for index, (width, reduction, before) in enumerate(plan(layers, channels)):
-            outgoing = tuple(
-                (MixedEdges(space, width, 2 if reduction and source < 2 else 1, targets),)
-                for source, (targets, _) in enumerate(edge_rows(nodes))
-            )
+            outgoing = []
+            for source, (targets, _) in enumerate(edge_rows(nodes)):
+                then = MixedEdges(space, space.after, width, 1, targets, wide=True) if space.after else None
+                stride = 2 if reduction and source < 2 else 1
+                outgoing.append((MixedEdges(space, space.searched, width, stride, targets, then=then),))
             concat = range(2 + nodes - multiplier, 2 + nodes)
-            cells.append(Cell(width, outgoing, concat, nodes, before, affine=False, name=f"cell_{index}"))
+            end = MixedEdges(space, space.end, multiplier * width, 1, (0,), wide=True) if space.end else None
+            cells.append(Cell(width, outgoing, concat, nodes, before, False, end, name=f"cell_{index}"))
         self.cells = tuple(cells)
         self.cell_is_reduction = tuple(reduction for _, reduction, _ in plan(layers, channels))
         self.classifier = Linear(classes, name="classifier")
 
     @property
     def tables(self):
-        """The tables of mixing weights that it takes: name to the names of rows (edges) and columns (operations)."""
-        return {kind: (edge_names(self.nodes), self.space.searched) for kind in ("normal", "reduce")}
+        """The tables of mixing weights that it takes: name to the names of rows (edges) and columns (candidates)."""
+        edges, kinds = edge_names(self.nodes), ("normal", "reduce")
+        tables = {kind: (edges, self.space.searched) for kind in kinds}
+        if self.space.after:
+            tables |= {kind + "_after": (edges, self.space.after) for kind in kinds}
+        if self.space.end:
+            tables |= {kind + "_end": (("c_{k}",), self.space.end) for kind in kinds}
+        return tables
 
     def build(self, shape):
         # Runs the network once on symbolic maps, so that every layer knows its shapes.
@@ -108,20 +127,29 @@ class Supernet(keras.Model):
         self.built = True
 
     def call(self, images, mixing, training=None):
-        weights = [self._by_source(mixing[kind]) for kind in ("normal", "reduce")]
+        weights = [self._by_source(mixing, kind) for kind in ("normal", "reduce")]
         s0, s1 = self.stem(images, training=training)
         for cell, reduction in zip(self.cells, self.cell_is_reduction):
             s0, s1 = s1, cell(s0, s1, weights=weights[reduction], training=training)
         return self.classifier(tf.reduce_mean(s1, [1, 2]))
 
-    def _by_source(self, table):
-        """Splits a table of mixing weights by state, then by operation; done once for all cells of a kind."""
+    def _by_source(self, mixing, kind):
+        """Splits the tables of a kind of cell by state, then by candidate; done once for all cells of the kind."""
+        table = tf.concat([mixing[kind], mixing[kind + "_after"]], 1) if self.space.after else mixing[kind]
         rows = [rows for _, rows in edge_rows(self.nodes)]
         ordered = tf.gather(table, [row for group in rows for row in group])
-        return [tf.unstack(part, axis=1) for part in tf.split(ordered, [len(group) for group in rows])]
+        weights = [tf.unstack(part, axis=1) for part in tf.split(ordered, [len(group) for group in rows])]
+        return weights + [tf.unstack(mixing[kind + "_end"], axis=1)] if self.space.end else weights
 
     def genotype(self, mixing):
-        """The `Genotype` that mixing weights stand for."""
-        cells = {kind: strongest(mixing[kind], self.space.searched, self.nodes) for kind in ("normal", "reduce")}
-        concat = tuple(range(2 + self.nodes - self.multiplier, 2 + self.nodes))
-        return Genotype(**cells, normal_concat=concat, reduce_concat=concat, ops=self.space.name)
+        """The `Genotype` that mixing weights stand for, attention being each edge's and each cell's heaviest."""
+        fields = {}
+        for kind in ("normal", "reduce"):
+            cell = strongest(mixing[kind], self.space.searched, self.nodes)
+            if self.space.after:
+                best, _ = heaviest(mixing[kind + "_after"], self.space.after)
+                cell = tuple((op, source, best[edge_row(k // 2, source)]) for k, (op, source) in enumerate(cell))
+            fields |= {kind: cell, kind + "_concat": tuple(range(2 + self.nodes - self.multiplier, 2 + self.nodes))}
+            if self.space.end:
+                fields[kind + "_bottleneck"] = heaviest(mixing[kind + "_end"], self.space.end)[0][0]
+        return Genotype(**fields, ops=self.space.name)

@@ -68,21 +68,23 @@ def graphs(genotype):
         }
     result = {}
     for kind, title, reduction in (("normal", "normal cell", False), ("reduce", "reduction cell", True)):
-        entries = genotype.edges(reduction)
+        entries, end = genotype.edges(reduction), genotype.bottleneck(reduction)
         result[kind] = Graph(
             title=title,
             inputs=("c_{k-2}", "c_{k-1}"),
             nodes=tuple(str(i) for i in range(len(entries) // 2)),
-            edges=tuple((source, k // 2, edge_label(op)) for k, (op, source) in enumerate(entries)),
+            edges=tuple(
+                (source, k // 2, edge_label(op, attention)) for k, (op, source, attention) in enumerate(entries)
+            ),
             joined=genotype.concat(reduction),
-            output="c_{k}",
+            output="c_{k}" + (f" after {end}" if end else ""),
         )
     return result
 
 
-def edge_label(op):
-    """What stands on an edge."""
-    return op
+def edge_label(op, attention):
+    """What stands on an edge: its operation, and on a second line the attention module that follows it."""
+    return f"{op}\nthen {attention}" if attention else op
 
 
 def operation_colours(names):

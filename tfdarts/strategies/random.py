@@ -9,7 +9,7 @@ def genotypes(space, nodes, multiplier, count, seed):
     """Draws genotypes uniformly from what a search could find.
 
     Each node has two different earlier states as inputs, every pair equally likely, and on each of them one of the
-    searched operations other than `none`.
+    searched operations other than `none`, and one of what may follow it; one of what may end the cell.
 
     Args:
         space: `Space`.
@@ -21,14 +21,20 @@ def genotypes(space, nodes, multiplier, count, seed):
         A list of `Genotype`.
     """
     generator = np.random.default_rng(seed)
-    operations = [op for op in space.searched if op != NONE]
     concat = tuple(range(2 + nodes - multiplier, 2 + nodes))
+
+    def one_of(names):
+        names = [name for name in names if name != NONE]
+        return names[generator.integers(len(names))] if names else ""
 
     def cell():
         sources = (source for node in range(nodes) for source in sorted(generator.choice(2 + node, 2, replace=False)))
-        return tuple((operations[generator.integers(len(operations))], int(source)) for source in sources)
+        return tuple((one_of(space.searched), int(source), one_of(space.after)) for source in sources)
 
-    return [Genotype(cell(), concat, cell(), concat, ops=space.name) for _ in range(count)]
+    def ends():
+        return {f"{kind}_bottleneck": one_of(space.end) for kind in ("normal", "reduce")}
+
+    return [Genotype(cell(), concat, cell(), concat, ops=space.name, **ends()) for _ in range(count)]
 
 
 def recurrent_genotypes(space, kind, nodes, count, seed, **fields):
