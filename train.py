@@ -110,18 +110,16 @@ def train_and_test(options, cells, train, test):
     if options.schedule == "exponential":
         schedule = optimizers.exponential(options.learning_rate, options.gamma)
     length = options.cutout_length if options.cutout else 0
-    log = cli.start_run(options)
-    log.write("genotype.json", cells.to_json())
-    print(f"training on {options.dataset}, run in {log.folder}")
-    seconds = run.fit(
-        log,
+    job = run.Job(
         training,
         lambda step: images.train_batches(train, options.batch_size, options.seed, length, step),
         images.steps_per_epoch(train, options.batch_size),
-        options.epochs,
         schedule,
-        options.checkpoint_minutes,
     )
+    log = cli.start_run(options)
+    log.write("genotype.json", cells.to_json())
+    print(f"training on {options.dataset}, run in {log.folder}")
+    seconds = run.fit(log, job, options.epochs, options.checkpoint_minutes)
     result = training.evaluate(images.test_batches(test, options.batch_size), return_dict=True, verbose=0)
     results = {
         "test_error_percent": 100 * (1 - result["accuracy"]),
