@@ -288,18 +288,18 @@ def state(learner):
 def test_a_stopped_run_goes_on_to_the_same_bits_in_one_trace(make, steps, tmp_path):
     learner, batches = make()
     before = state(learner)
-    arguments = (batches, steps, 2, lambda epoch: 1.0, 100)
-    finish = [FinishEpoch()] if make is training else []
-    run.fit(run.Run.start(tmp_path, "whole", types.SimpleNamespace()), learner, *arguments, finish, text.whole(VALID))
+    finish = (FinishEpoch(),) if make is training else ()
+    job = run.Job(learner, batches, steps, lambda epoch: 1.0, text.whole(VALID), finish)
+    run.fit(run.Run.start(tmp_path, "whole", types.SimpleNamespace()), job, 2, 100)
     whole = state(learner)
 
     log = run.Run.start(tmp_path, "stopped", types.SimpleNamespace())
+    written = [run.Genotypes(log)] if make is searching else []
     run.assign(learner, before)
     with pytest.raises(run.Stopped):
-        run.fit(log, learner, *arguments, [Stop(), *finish], text.whole(VALID))
+        run.fit(log, job, 2, 100, [Stop()])
     run.assign(learner, [value + 1 for value in before])
-    written = [run.Genotypes(log)] if make is searching else []
-    run.fit(log, learner, *arguments, [*finish, *written], text.whole(VALID))
+    run.fit(log, job, 2, 100, written)
     for start, one, other, variable in zip(before, whole, state(learner), learner.state()):
         np.testing.assert_array_equal(one, other, err_msg=variable.path)
         if any(variable is v for v in learner.network.variables):

@@ -51,6 +51,8 @@ class Graph:
 
 def graphs(genotype):
     """The cells of a genotype: kind of cell to `Graph`."""
+    if genotype.space != "conv":
+        return {"recurrent": _recurrent_graph(genotype)}
     result = {}
     for kind, title, reduction in (("normal", "normal cell", False), ("reduce", "reduction cell", True)):
         entries = genotype.edges(reduction)
@@ -63,6 +65,18 @@ def graphs(genotype):
             output="c_{k}",
         )
     return result
+
+
+def _recurrent_graph(genotype):
+    """A recurrent cell; state 0 is what it makes of its input and its hidden state."""
+    return Graph(
+        title="recurrent cell",
+        inputs=("0",),
+        nodes=tuple(str(i + 1) for i in range(len(genotype.recurrent))),
+        edges=tuple((previous, k, edge_label(op)) for k, (op, previous) in enumerate(genotype.recurrent)),
+        joined=genotype.concat,
+        output="h_{t}",
+    )
 
 
 def edge_label(op):
