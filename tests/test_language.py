@@ -308,6 +308,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits_in_one_trace(make, steps, tmp_pa
     metrics = [json.loads(line) for line in (log.folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["val_perplexity"] for line in metrics] == pytest.approx([np.exp(line["val_loss"]) for line in metrics])
     if make is searching:
+        assert {f.experimental_get_tracing_count() for f in (learner._both, learner._architecture)} == {1}
         assert genotype.load(log.folder / "train/genotype_epoch_2") == learner.genotype()
         line = json.loads((log.folder / "mixing.jsonl").read_text().splitlines()[-1])
         assert line["tables"]["recurrent"]["edges"] == ["0 to 1", "0 to 2", "1 to 2"]
