@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tfdarts import genotype, space
+from tfdarts import genotype, space, visualize
 from tfdarts.genotype import Genotype, GenotypeError, RecurrentGenotype
 from tfdarts.visualize import ascii_drawing
 
@@ -153,3 +153,12 @@ def test_a_missing_file_names_the_shipped_ones():
 def test_skips_are_counted():
     cell = (("skip_connect", 0), ("a", 1))
     assert Genotype(cell, (2,), cell, (2,)).skip_connections() == 2
+
+
+def test_a_recurrent_cell_is_drawn(tmp_path):
+    cell = genotype.load("DARTS_V2", "recurrent")
+    (path,) = visualize.draw(cell, tmp_path / "g", "svg")
+    assert path.name == "g_recurrent.svg" and "identity" in path.read_text()
+    graph = visualize.graphs(cell)["recurrent"]
+    assert graph.edge_name(*graph.edges[1][:2]) == "1 to 2" and graph.edges[1][2] == "relu"
+    assert "identity" in visualize.ascii_drawing(cell)

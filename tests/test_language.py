@@ -288,17 +288,18 @@ def state(learner):
 def test_a_stopped_run_goes_on_to_the_same_bits_in_one_trace(make, steps, tmp_path):
     learner, batches = make()
     before = state(learner)
-    arguments = (batches, steps, 2, lambda epoch: 1.0, 100)
-    finish = [FinishEpoch()] if make is training else []
-    run.fit(run.Run.start(tmp_path, "whole", types.SimpleNamespace()), learner, *arguments, finish, text.whole(VALID))
+    finish = (FinishEpoch(),) if make is training else ()
+    job = run.Job(learner, batches, steps, lambda epoch: 1.0, text.whole(VALID), finish)
+    run.fit(run.Run.start(tmp_path, "whole", types.SimpleNamespace()), job, 2, 100)
     whole = state(learner)
 
     log = run.Run.start(tmp_path, "stopped", types.SimpleNamespace())
+    written = [run.Genotypes(log)] if make is searching else []
     run.assign(learner, before)
     with pytest.raises(run.Stopped):
-        run.fit(log, learner, *arguments, [Stop(), *finish], text.whole(VALID))
+        run.fit(log, job, 2, 100, [Stop()])
     run.assign(learner, [value + 1 for value in before])
-    run.fit(log, learner, *arguments, finish, text.whole(VALID))
+    run.fit(log, job, 2, 100, written)
     for start, one, other, variable in zip(before, whole, state(learner), learner.state()):
         np.testing.assert_array_equal(one, other, err_msg=variable.path)
         if any(variable is v for v in learner.network.variables):
@@ -307,7 +308,10 @@ def test_a_stopped_run_goes_on_to_the_same_bits_in_one_trace(make, steps, tmp_pa
     metrics = [json.loads(line) for line in (log.folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["val_perplexity"] for line in metrics] == pytest.approx([np.exp(line["val_loss"]) for line in metrics])
     if make is searching:
-        assert len(learner.genotype().recurrent) == 2 and learner.genotype().ops == "recurrent"
+        assert {f.experimental_get_tracing_count() for f in (learner._both, learner._architecture)} == {1}
+        assert genotype.load(log.folder / "train/genotype_epoch_2") == learner.genotype()
+        line = json.loads((log.folder / "mixing.jsonl").read_text().splitlines()[-1])
+        assert line["tables"]["recurrent"]["edges"] == ["0 to 1", "0 to 2", "1 to 2"]
 
 
 def test_the_averaging_begins_when_the_loss_stops_falling_and_the_best_is_kept():

@@ -11,7 +11,7 @@ import graphviz
 from PIL import Image
 
 from tfdarts.canvas import INK, QUIET, Canvas, colours, text_width, tint
-from tfdarts.genotype import NONE, RecurrentGenotype
+from tfdarts.genotype import NONE
 
 FORMATS = ("svg", "pdf", "png")
 INSTALL = "Install Graphviz for it: `apt install graphviz`, `brew install graphviz`, or https://graphviz.org/download."
@@ -53,19 +53,8 @@ class Graph:
 
 def graphs(genotype):
     """The cells of a genotype: kind of cell to `Graph`."""
-    if isinstance(genotype, RecurrentGenotype):
-        entries = genotype.recurrent
-        return {
-            "recurrent": Graph(
-                title="recurrent cell" if genotype.space == "recurrent" else f"recurrent cell, {genotype.cell}",
-                inputs=("0",),
-                nodes=tuple(str(i + 1) for i in range(len(entries))),
-                edges=tuple((source, i, edge_label(op)) for i, (op, source) in enumerate(entries)),
-                joined=genotype.concat,
-                output="h_t",
-                join="mean",
-            )
-        }
+    if genotype.space != "conv":
+        return {"recurrent": _recurrent_graph(genotype)}
     result = {}
     for kind, title, reduction in (("normal", "normal cell", False), ("reduce", "reduction cell", True)):
         entries, end = genotype.edges(reduction), genotype.bottleneck(reduction)
@@ -82,7 +71,20 @@ def graphs(genotype):
     return result
 
 
-def edge_label(op, attention):
+def _recurrent_graph(genotype):
+    """A recurrent cell; state 0 is what it makes of its input and its hidden state."""
+    return Graph(
+        title="recurrent cell" + (f", {genotype.cell}" if genotype.space == "renet" else ""),
+        inputs=("0",),
+        nodes=tuple(str(i + 1) for i in range(len(genotype.recurrent))),
+        edges=tuple((previous, k, edge_label(op)) for k, (op, previous) in enumerate(genotype.recurrent)),
+        joined=genotype.concat,
+        output="h_{t}",
+        join="mean",
+    )
+
+
+def edge_label(op, attention=""):
     """What stands on an edge: its operation, and on a second line the attention module that follows it."""
     return f"{op}\nthen {attention}" if attention else op
 
