@@ -79,6 +79,25 @@ def grouped_pointwise(x, kernel, edges):
     return tf.reshape(y, tf.concat([shape[:3], [edges * channels]], 0))
 
 
+def grouped_convolution(x, kernel, edges, strides, padding, dilations=(1, 1)):
+    """Convolution in which each edge sees its own channels only.
+
+    Args:
+        x: `(batch, height, width, edges * channels_in)`.
+        kernel: `(h, w, channels_in, edges * channels)`.
+        strides, padding, dilations: as `tf.nn.conv2d` takes them.
+
+    Returns:
+        `(batch, height', width', edges * channels)`.
+    """
+    if edges == 1:
+        return tf.nn.conv2d(x, kernel, strides, padding, dilations=dilations)
+    if kernel.shape[:2] == (1, 1) and tuple(strides) == (1, 1):
+        return grouped_pointwise(x, kernel, edges)
+    parts = zip(tf.split(x, edges, -1), tf.split(kernel, edges, -1))
+    return tf.concat([tf.nn.conv2d(part, k, strides, padding, dilations=dilations) for part, k in parts], -1)
+
+
 def depthwise(x, kernel, stride=1):
     """Depthwise convolution with `kernel_size // 2` zeros on every side, also at stride 2 (`"SAME"` would differ)."""
     size = kernel.shape[0]
