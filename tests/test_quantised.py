@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ops import multipliers, quantised
+from ops import quantised
 from ops.quantised import Geometry, Multiplier
 from tests import reference
 
