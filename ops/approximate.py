@@ -1,0 +1,112 @@
+"""DARTS's operations with approximate multipliers in their convolutions (TFApprox, arXiv:2002.09481).
+
+Stem and classifier of a network stay exact, and so do the cells' preprocessing convolutions unless asked for. The
+layers have the variables of `ops.regular`, by the same names, and one more per kernel: the moving range of the
+convolution's input.
+"""
+
+import functools
+import types
+
+import tensorflow as tf
+
+from ops import common, multipliers, quantised, regular
+
+OPTIONS = {
+    "mul_table": ("exact", f"multiplier: {multipliers.NAMES}, or FILE.bin of 65,536 little-endian uint16"),
+    "approx_range": ("moving", "range of a convolution's input in testing: moving (average of training) or batch"),
+    "approx_preprocess": (False, "approximate the cells' preprocessing convolutions too"),
+}
+RANGES = ("moving", "batch")
+RANGE_MOMENTUM = 0.9  # share of the old value that a moving range keeps at one step
+
+
+class Approximate(common.Convolving):
+    """Convolutions in 8 bits by a multiplier's table, with a range of its own for every edge's input and kernel.
+
+    In training the range of an input is the batch's; its moving average (`<kernel>_range`, `(2, edges)`, both 0 until
+    the first batch) is the range in testing.
+
+    Args:
+        multiplier: `quantised.Multiplier`.
+        batch_range: whether the range is the batch's in testing too.
+    """
+
+    def __init__(self, *args, multiplier, batch_range, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.multiplier, self.batch_range = multiplier, batch_range
+
+    def add_kernel(self, name, shape, fan_in):
+        super().add_kernel(name, shape, fan_in)
+        moving = self.add_weight(
+            name=name + "_range", shape=(2, self.edges), initializer="zeros", trainable=False
+        )
+        setattr(self, name + "_range", moving)
+
+    def arrange(self, x, arrangement):
+        """The part or layout, and the range of all of `x`, which counts even where a stride leaves some of it out."""
+        return arrangement(x), quantised.value_range(x)
+
+    def convolve(self, x, name, training, edges=1, strides=(1, 1)):
+        return self._by_table(x, name, training, edges=edges, strides=strides)
+
+    def convolve_depthwise(self, x, name, training, stride=1):
+        return self._by_table(x, name, training, edges=self.edges, strides=(stride, stride), depthwise=True)
+
+    def _by_table(self, x, name, training, **geometry):
+        x, seen = x if isinstance(x, tuple) else (x, None)
+        kernel = tf.convert_to_tensor(getattr(self, name))
+        geometry = quantised.Geometry(common.symmetric_padding(kernel), **geometry)
+        moving = getattr(self, name + "_range")
+        if training or self.batch_range:
+            ranges = quantised.value_range(x, geometry.edges) if seen is None else seen
+            ranges = tf.broadcast_to(ranges, moving.shape)
+        else:
+            ranges = tf.convert_to_tensor(moving)
+        if training:
+            old = tf.convert_to_tensor(moving)
+            fresh = tf.reduce_all(tf.equal(old, 0.0))
+            moving.assign(tf.where(fresh, ranges, RANGE_MOMENTUM * old + (1 - RANGE_MOMENTUM) * ranges))
+        return quantised.convolution(x, kernel, ranges, self.multiplier, geometry)
+
+
+class ReLUConvBN(Approximate, common.ReLUConvBN):
+    pass
+
+
+class FactorizedReduce(Approximate, common.FactorizedReduce):
+    pass
+
+
+class SepConv(Approximate, regular.SepConv):
+    pass
+
+
+class DilConv(Approximate, regular.DilConv):
+    pass
+
+
+class Conv7x1(Approximate, regular.Conv7x1):
+    pass
+
+
+def make(mul_table, approx_range, approx_preprocess):
+    """The module under its options.
+
+    Returns:
+        A namespace with `OPS`, `SEARCHED`, `preprocess` (if approximate) and `options`, in which a table from a file
+        has become the table itself.
+
+    Raises:
+        ValueError: if there is no such table or range.
+    """
+    if approx_range not in RANGES:
+        raise ValueError(f"The range must be one of {', '.join(RANGES)}. Received: {approx_range!r}.")
+    how = {"multiplier": quantised.Multiplier(mul_table), "batch_range": approx_range == "batch"}
+    layers = [functools.partial(layer, **how) for layer in (SepConv, DilConv, Conv7x1, FactorizedReduce)]
+    options = {"mul_table": multipliers.inline(mul_table), "approx_range": approx_range}
+    module = types.SimpleNamespace(OPS=regular.operations(*layers), SEARCHED=regular.SEARCHED)
+    module.options = options | {"approx_preprocess": approx_preprocess}
+    if approx_preprocess:
+        module.preprocess = functools.partial(common.preprocess, ReLUConvBN=functools.partial(ReLUConvBN, **how))
+    return module
