@@ -38,9 +38,7 @@ class Approximate(common.Convolving):
 
     def add_kernel(self, name, shape, fan_in):
         super().add_kernel(name, shape, fan_in)
-        moving = self.add_weight(
-            name=name + "_range", shape=(2, self.edges), initializer="zeros", trainable=False
-        )
+        moving = self.add_weight(name=name + "_range", shape=(2, self.edges), initializer="zeros", trainable=False)
         setattr(self, name + "_range", moving)
 
     def arrange(self, x, arrangement):
@@ -94,8 +92,7 @@ def make(mul_table, approx_range, approx_preprocess):
     """The module under its options.
 
     Returns:
-        A namespace with `OPS`, `SEARCHED`, `preprocess` (if approximate) and `options`, in which a table from a file
-        has become the table itself.
+        A namespace with `OPS`, `SEARCHED`, `PREPROCESS`, and `options`, in which a file has become the table in it.
 
     Raises:
         ValueError: if there is no such table or range.
@@ -103,10 +100,20 @@ def make(mul_table, approx_range, approx_preprocess):
     if approx_range not in RANGES:
         raise ValueError(f"The range must be one of {', '.join(RANGES)}. Received: {approx_range!r}.")
     how = {"multiplier": quantised.Multiplier(mul_table), "batch_range": approx_range == "batch"}
-    layers = [functools.partial(layer, **how) for layer in (SepConv, DilConv, Conv7x1, FactorizedReduce)]
-    options = {"mul_table": multipliers.inline(mul_table), "approx_range": approx_range}
-    module = types.SimpleNamespace(OPS=regular.operations(*layers), SEARCHED=regular.SEARCHED)
-    module.options = options | {"approx_preprocess": approx_preprocess}
-    if approx_preprocess:
-        module.preprocess = functools.partial(common.preprocess, ReLUConvBN=functools.partial(ReLUConvBN, **how))
-    return module
+    relu_conv_bn, factorized_reduce, sep_conv, dil_conv, conv_7x1 = (
+        functools.partial(layer, **how) for layer in (ReLUConvBN, FactorizedReduce, SepConv, DilConv, Conv7x1)
+    )
+
+    def preprocess(channels, halve, affine):
+        return factorized_reduce(channels, 1, affine) if halve else relu_conv_bn(channels, affine)
+
+    return types.SimpleNamespace(
+        OPS=regular.operations(sep_conv, dil_conv, conv_7x1, factorized_reduce),
+        SEARCHED=regular.SEARCHED,
+        PREPROCESS=preprocess if approx_preprocess else common.preprocess,
+        options={
+            "mul_table": multipliers.inline(mul_table),
+            "approx_range": approx_range,
+            "approx_preprocess": approx_preprocess,
+        },
+    )

@@ -288,3 +288,8 @@ class FactorizedReduce(Convolving):
         if odd_height or odd_width:
             shifted = tf.pad(shifted, [[0, 0], [0, odd_height], [0, odd_width], [0, 0]])
         return shifted
+
+
+def preprocess(channels, halve, affine):
+    """The layer that brings an input of a cell to its size and channels."""
+    return FactorizedReduce(channels, 1, affine) if halve else ReLUConvBN(channels, affine)

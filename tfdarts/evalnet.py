@@ -1,5 +1,7 @@
 """The network built from a genotype: trained, tested and shipped."""
 
+import dataclasses
+
 import keras
 import tensorflow as tf
 
@@ -54,6 +56,7 @@ class EvaluationNetwork(keras.Model):
         preprocessing: dictionary that describes the images it was trained on: `mean` and `std` of the channels,
             `classes`, `dataset`, `seed`, `image_size`, `augmentation`; kept for `preprocess` and `evaluate.py`. None if
             unknown.
+        ops_options: dictionary of the operation module's options; None for its defaults.
 
     Call arguments:
         images: `(batch, height, width, channels_in)`.
@@ -74,6 +77,7 @@ class EvaluationNetwork(keras.Model):
         network="cifar",
         stem_multiplier=3,
         preprocessing=None,
+        ops_options=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -89,8 +93,9 @@ class EvaluationNetwork(keras.Model):
             "stem_multiplier": stem_multiplier,
             "preprocessing": preprocessing,
         }
-        space = spaces.load(self.genotype.ops)
+        space = spaces.load(self.genotype.ops, ops_options)
         space.check(self.genotype)
+        self.options["ops_options"] = space.options
         imagenet = network == "imagenet"
         if imagenet:
             self.stem = ImageNetStem(channels, name="stem")
@@ -106,7 +111,8 @@ class EvaluationNetwork(keras.Model):
                     self.genotype.concat(reduction),
                     len(entries) // 2,
                     before or (index == 0 and self.stem.reduces),
-                    affine=True,
+                    True,
+                    space.preprocess,
                     name=f"cell_{index}",
                 )
             )
@@ -150,6 +156,35 @@ class EvaluationNetwork(keras.Model):
 
     def get_config(self):
         return {"genotype": self.genotype.to_dict(), **self.options}
+
+
+def with_operations(network, shape, ops, ops_options):
+    """The same trained network, its operations taken from another module with the same variables, or other options.
+
+    Args:
+        network: built `EvaluationNetwork`.
+        shape: `(height, width, channels_in)` of the images.
+        ops: name of an operation module.
+        ops_options: dictionary of its options.
+
+    Returns:
+        An `EvaluationNetwork` with the values of the first, and a list of those of its variables that the first lacks.
+
+    Raises:
+        ValueError: if the other module's operations have other variables.
+    """
+    options = network.options | {"ops_options": ops_options}
+    other = EvaluationNetwork(dataclasses.replace(network.genotype, ops=ops), **options)
+    other.build((None, *shape))
+    values, new = list(reversed(network.variables)), []
+    for variable in other.variables:
+        if values and (values[-1].name, values[-1].shape) == (variable.name, variable.shape):
+            variable.assign(values.pop().value)
+        else:
+            new.append(variable)
+    if values:
+        raise ValueError(f"operation module {ops!r} has other variables than {network.genotype.ops!r}")
+    return other, new
 
 
 def load(path, ops=None):

@@ -1,16 +1,20 @@
 """Loads an operation module; the only importer of `ops/`."""
 
+import collections.abc
 import dataclasses
 import importlib
 import importlib.util
 import inspect
 import os
 import pathlib
+import pkgutil
 import sys
 
 import keras
 import tensorflow as tf
 
+import ops as modules
+from ops import common
 from tfdarts.errors import UserError
 
 
@@ -26,11 +30,15 @@ class Space:
         name: how the module was named, as `--ops` and the genotype have it.
         ops: dictionary from name to `(channels, stride, edges, affine) -> layer`.
         searched: names that a search chooses from, in the order of the architecture parameters' columns.
+        options: what the module was made with, by name; empty if it has no options.
+        preprocess: `(channels, halve, affine) -> layer` for the inputs of a cell.
     """
 
     name: str
     ops: dict
     searched: tuple
+    options: dict
+    preprocess: collections.abc.Callable
 
     def build(self, op, channels, stride, edges, affine):
         """Builds the layer for `edges` parallel edges, whether or not the operation knows about parallel edges.
@@ -81,24 +89,32 @@ def _accepted(function):
     return tuple(inspect.signature(function).parameters)
 
 
-def load(name):
+def option_flags():
+    """The options of the modules of `ops/`: name to default and help text."""
+    found = (importlib.import_module(f"ops.{module.name}") for module in pkgutil.iter_modules(modules.__path__))
+    return {name: option for module in found for name, option in getattr(module, "OPTIONS", {}).items()}
+
+
+def load(name, options=None):
     """Loads an operation module.
 
     Args:
         name: a module of `ops/` (`regular`), a dotted path (`mypackage.myops`), looked up as Python does and in the
             working directory, or a Python file (`./myops.py`).
+        options: dictionary of the module's options; those left out have their defaults.
 
     Returns:
         A `Space`.
 
     Raises:
-        SpaceError: if there is no such module, or it breaks the contract.
+        SpaceError: if there is no such module, it breaks the contract, or it does not take the options.
     """
     module = _module(name)
-    ops = getattr(module, "OPS", None)
+    made, options = _make(module, name, options or {})
+    ops = getattr(made, "OPS", None)
     if not isinstance(ops, dict) or not ops:
         raise SpaceError(f"Operation module {name!r} lacks OPS, a dictionary of (channels, stride, edges, affine).")
-    searched = tuple(getattr(module, "SEARCHED", ops))
+    searched = tuple(getattr(made, "SEARCHED", ops))
     unknown = sorted(set(searched) - set(ops))
     if unknown:
         raise SpaceError(f"{name}: SEARCHED names {', '.join(unknown)}, which OPS does not have.")
@@ -108,11 +124,27 @@ def load(name):
         missing = [argument for argument in ("channels", "stride") if argument not in _accepted(make)]
         if missing:
             raise SpaceError(f"{name}: OPS[{op!r}] does not take {' and '.join(missing)}.")
-    space = Space(name, dict(ops), searched)
+    space = Space(name, dict(ops), searched, options, getattr(made, "PREPROCESS", common.preprocess))
     if not module.__name__.startswith("ops."):
         for op in ops:
             _try(space, op)
     return space
+
+
+def _make(module, name, given):
+    """The module, or what it makes of its options; and the options as they should be kept."""
+    known = getattr(module, "OPTIONS", {})
+    if unknown := [f"--{option}" for option in given if option not in known]:
+        takes = ", ".join(f"--{option}" for option in known) or "none"
+        raise SpaceError(f"Operation module {name!r} takes no {', '.join(unknown)} (its options: {takes}).")
+    if not known:
+        return module, {}
+    options = {option: default for option, (default, _) in known.items()} | given
+    try:
+        made = module.make(**options)
+    except ValueError as error:
+        raise SpaceError(str(error)) from None
+    return made, getattr(made, "options", options)
 
 
 def _module(name):

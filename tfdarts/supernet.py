@@ -91,7 +91,7 @@ class Supernet(keras.Model):
                 for source, (targets, _) in enumerate(edge_rows(nodes))
             )
             concat = range(2 + nodes - multiplier, 2 + nodes)
-            cells.append(Cell(width, outgoing, concat, nodes, before, affine=False, name=f"cell_{index}"))
+            cells.append(Cell(width, outgoing, concat, nodes, before, False, space.preprocess, name=f"cell_{index}"))
         self.cells = tuple(cells)
         self.cell_is_reduction = tuple(reduction for _, reduction, _ in plan(layers, channels))
         self.classifier = Linear(classes, name="classifier")
