@@ -24,8 +24,8 @@ RANGE_MOMENTUM = 0.9  # share of the old value that a moving range keeps at one 
 class Approximate(common.Convolving):
     """Convolutions in 8 bits by a multiplier's table, with a range of its own for every edge's input and kernel.
 
-    In training the range of an input is the batch's; its moving average (`<kernel>_range`, `(2, edges)`, both 0 until
-    the first batch) is the range in testing.
+    In training the range of an input is the batch's. Its moving average is the range in testing: `<kernel>_range`,
+    `(3, edges)`, holds decaying sums of the batches' least and greatest values and of their shares.
 
     Args:
         multiplier: `quantised.Multiplier`.
@@ -38,34 +38,33 @@ class Approximate(common.Convolving):
 
     def add_kernel(self, name, shape, fan_in):
         super().add_kernel(name, shape, fan_in)
-        moving = self.add_weight(name=name + "_range", shape=(2, self.edges), initializer="zeros", trainable=False)
+        moving = self.add_weight(name=name + "_range", shape=(3, self.edges), initializer="zeros", trainable=False)
         setattr(self, name + "_range", moving)
 
     def arrange(self, x, arrangement):
         """The part or layout, and the range of all of `x`, which counts even where a stride leaves some of it out."""
-        return arrangement(x), quantised.value_range(x)
+        return arrangement(x), quantised.extremes(x)
 
-    def convolve(self, x, name, training, edges=1, strides=(1, 1)):
-        return self._by_table(x, name, training, edges=edges, strides=strides)
+    def convolve(self, x, name, training, strides=(1, 1)):
+        return self._by_table(x, name, training, strides, depthwise=False)
 
     def convolve_depthwise(self, x, name, training, stride=1):
-        return self._by_table(x, name, training, edges=self.edges, strides=(stride, stride), depthwise=True)
+        return self._by_table(x, name, training, (stride, stride), depthwise=True)
 
-    def _by_table(self, x, name, training, **geometry):
+    def _by_table(self, x, name, training, strides, depthwise):
         x, seen = x if isinstance(x, tuple) else (x, None)
-        kernel = tf.convert_to_tensor(getattr(self, name))
-        geometry = quantised.Geometry(common.symmetric_padding(kernel), **geometry)
-        moving = getattr(self, name + "_range")
+        kernel, moving = (tf.convert_to_tensor(getattr(self, key)) for key in (name, name + "_range"))
+        shared = seen is not None or (not depthwise and x.shape[-1] == kernel.shape[2])  # one map for all edges
         if training or self.batch_range:
-            ranges = quantised.value_range(x, geometry.edges) if seen is None else seen
-            ranges = tf.broadcast_to(ranges, moving.shape)
+            low, high = seen or quantised.extremes(x, 1 if shared else self.edges)
         else:
-            ranges = tf.convert_to_tensor(moving)
+            low, high, shares = tf.unstack(moving[:, :1] if shared else moving)
+            low, high = tf.math.divide_no_nan(low, shares), tf.math.divide_no_nan(high, shares)
         if training:
-            old = tf.convert_to_tensor(moving)
-            fresh = tf.reduce_all(tf.equal(old, 0.0))
-            moving.assign(tf.where(fresh, ranges, RANGE_MOMENTUM * old + (1 - RANGE_MOMENTUM) * ranges))
-        return quantised.convolution(x, kernel, ranges, self.multiplier, geometry)
+            new = tf.stop_gradient(tf.stack([low, high, tf.ones_like(low)]))
+            getattr(self, name + "_range").assign(moving + (1 - RANGE_MOMENTUM) * (new - moving))
+        geometry = quantised.Geometry(common.symmetric_padding(kernel), strides, edges=self.edges, depthwise=depthwise)
+        return quantised.convolution(x, kernel, low, high, self.multiplier, geometry)
 
 
 class ReLUConvBN(Approximate, common.ReLUConvBN):

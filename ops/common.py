@@ -79,17 +79,18 @@ def grouped_pointwise(x, kernel, edges):
     return tf.reshape(y, tf.concat([shape[:3], [edges * channels]], 0))
 
 
-def grouped_convolution(x, kernel, edges, strides, padding, dilations=(1, 1)):
+def grouped_convolution(x, kernel, strides, padding, dilations=(1, 1)):
     """Convolution in which each edge sees its own channels only.
 
     Args:
         x: `(batch, height, width, edges * channels_in)`.
-        kernel: `(h, w, channels_in, edges * channels)`.
+        kernel: `(h, w, channels_in, edges * channels)`; its third axis tells how many edges there are.
         strides, padding, dilations: as `tf.nn.conv2d` takes them.
 
     Returns:
         `(batch, height', width', edges * channels)`.
     """
+    edges = x.shape[-1] // kernel.shape[2]
     if edges == 1:
         return tf.nn.conv2d(x, kernel, strides, padding, dilations=dilations)
     if kernel.shape[:2] == (1, 1) and tuple(strides) == (1, 1):
@@ -211,16 +212,15 @@ class Convolving(keras.layers.Layer):
         """What a convolution is given instead of `x`: a part of it, or a layout of it, by the function handed in."""
         return arrangement(x)
 
-    def convolve(self, x, name, training, edges=1, strides=(1, 1)):
+    def convolve(self, x, name, training, strides=(1, 1)):
         """Convolves by the kernel `name`.
 
         Args:
-            x: `(batch, height, width, edges * channels_in)`, or what `arrange` gave.
+            x: a map that all edges see, or one with channels of its own for each edge; or what `arrange` gave.
             training: whether in training; the exact convolution is the same in both.
-            edges: of `x`: 1 if all edges see the same map.
         """
         kernel = tf.convert_to_tensor(getattr(self, name))
-        return grouped_convolution(x, kernel, edges, strides, symmetric_padding(kernel))
+        return grouped_convolution(x, kernel, strides, symmetric_padding(kernel))
 
     def convolve_depthwise(self, x, name, training, stride=1):
         """Convolves every channel of a wide map by itself; arguments as in `convolve`."""

@@ -69,48 +69,46 @@ def largest_integer(dtype):
     return 2 ** (np.finfo(tf.as_dtype(dtype).as_numpy_dtype).nmant + 1)
 
 
-def value_range(x, edges=1):
-    """Least and greatest value of each edge of a wide map `(..., edges * channels)`: `(2, edges)`."""
-    if edges == 1:
-        return tf.stack([[tf.reduce_min(x)], [tf.reduce_max(x)]])
-    x = tf.reshape(x, [-1, edges, x.shape[-1] // edges])
-    return tf.stack([tf.reduce_min(x, [0, 2]), tf.reduce_max(x, [0, 2])])
+def extremes(x, edges=1):
+    """Least and greatest value of each edge of a wide map `(..., edges * channels)`: a pair of `(edges,)`."""
+    flat = tf.reshape(x, [-1, edges, x.shape[-1] // edges])
+    low, high = (reduce(flat, [0, 2], keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
+    return tf.reshape(low, [edges]), tf.reshape(high, [edges])
 
 
-class Quantised(typing.NamedTuple):
-    """A tensor in 8 bits."""
+def fake_quantise(x, low, high):
+    """Rounds to the 256 values that codes stand for, over a range that is nudged so that 0 is one of them.
 
-    value: tf.Tensor  # what the codes stand for, with the gradient of fake quantisation
-    offsets: tf.Tensor  # codes less the zero point, as floating point numbers
-    scale: tf.Tensor  # per channel
-    zero_point: tf.Tensor  # per channel
-
-
-def quantise(x, ranges):
-    """Fake quantisation to 8 bits over a range that is nudged so that 0 has a code.
-
-    The gradient passes where x lies within the nudged range, and goes to the range's end beyond it (as that of
-    TensorFlow's `fake_quant_with_min_max_vars`, whose values these are). A range of [0, 0] gives zeros; one that
-    excludes 0 is moved, not widened.
+    TensorFlow's own operation, in float32: its gradient passes where x lies within the nudged range, and goes to the
+    range's end beyond it. A range of [0, 0] gives zeros; one that excludes 0 is moved, not widened.
 
     Args:
         x: `(..., channels)`.
-        ranges: least and greatest value per channel, `(2, channels)` or `(2, 1)`.
+        low, high: least and greatest value, `(edges,)`.
 
     Returns:
-        `Quantised`.
+        A tensor like `x`.
     """
-    low, high = ranges[0], ranges[1]
-    scale = tf.stop_gradient((high - low) / LEVELS)
-    zero_point = tf.clip_by_value(tf.floor(0.5 - tf.math.divide_no_nan(tf.stop_gradient(low), scale)), 0.0, LEVELS)
-    start, stop = -zero_point * scale, (LEVELS - zero_point) * scale
-    infinite = tf.where(scale > 0, tf.zeros_like(scale), np.inf)  # an empty range clips nothing: all gradient is x's
-    clipped = tf.maximum(x, low + tf.stop_gradient(start - low) - infinite)
-    clipped = tf.minimum(clipped, high + tf.stop_gradient(stop - high) + infinite)
-    codes = tf.floor(tf.math.divide_no_nan(tf.stop_gradient(clipped) - start, scale) + 0.5)
-    offsets = tf.stop_gradient(codes - zero_point)
-    value = clipped + tf.stop_gradient(offsets * scale - clipped)
-    return Quantised(value, offsets, scale, zero_point)
+    if low.shape[0] == 1:
+        value = tf.quantization.fake_quant_with_min_max_vars(
+            *(tf.cast(v, tf.float32) for v in (x, tf.reshape(low, []), tf.reshape(high, [])))
+        )
+    else:
+        ends = (per_channel(end, x.shape[-1] // end.shape[0]) for end in (low, high))
+        value = tf.quantization.fake_quant_with_min_max_vars_per_channel(*(tf.cast(v, tf.float32) for v in (x, *ends)))
+    return tf.cast(value, x.dtype)
+
+
+def step_and_zero(low, high):
+    """Difference between two neighbouring values, and the code of 0, of the range that `fake_quantise` makes."""
+    low, high = tf.cast(low, tf.float32), tf.cast(high, tf.float32)
+    step = (high - low) / LEVELS
+    return step, tf.clip_by_value(tf.floor(0.5 - tf.math.divide_no_nan(low, step)), 0.0, LEVELS)
+
+
+def codes(value, step, zero):
+    """The codes, int32, of what `fake_quantise` gave; step and zero per channel, or for all."""
+    return tf.cast(tf.math.divide_no_nan(tf.cast(value, tf.float32), step) + (zero + 0.5), tf.int32)
 
 
 class Geometry(typing.NamedTuple):
@@ -119,14 +117,14 @@ class Geometry(typing.NamedTuple):
     padding: list
     strides: tuple = (1, 1)
     dilations: tuple = (1, 1)
-    edges: int = 1  # of the input: groups of channels, each seen by its own share of the filters
+    edges: int = 1
     depthwise: bool = False
 
     def convolve(self, x, kernel, padding=None):
         """The exact convolution."""
         padding = padding or self.padding
         if not self.depthwise:
-            return grouped_convolution(x, kernel, self.edges, self.strides, padding, self.dilations)
+            return grouped_convolution(x, kernel, self.strides, padding, self.dilations)
         if self.strides[0] != self.strides[1]:
             raise ValueError(f"A depthwise convolution has one stride. Received: {self.strides}.")
         if padding == "SAME":
@@ -148,7 +146,7 @@ class Geometry(typing.NamedTuple):
         return [*result, [0, 0]]
 
 
-def convolution(x, kernel, x_range, multiplier, geometry):
+def convolution(x, kernel, low, high, multiplier, geometry):
     """A convolution, or a depthwise one, whose products of codes come from a table.
 
     Padding counts: its taps are zeros with a code of their own, whose products come from the table like all others.
@@ -157,77 +155,77 @@ def convolution(x, kernel, x_range, multiplier, geometry):
     Args:
         x: `(batch, height, width, edges_in * channels_in)`.
         kernel: `(h, w, channels_in, edges * channels)`, or depthwise `(h, w, edges * channels_in, 1)`.
-        x_range: least and greatest input per edge, `(2, edges)`; gradients flow into it. Where all edges see one map
-            (`geometry.edges` is 1) the ranges must be the same for all.
+        low, high: range of the input, `(edges,)`, or `(1,)` for all of it; gradients flow into them.
         multiplier: `Multiplier`.
-        geometry: `Geometry`.
+        geometry: `Geometry`; its `edges` are the kernel's.
 
     Returns:
         `(batch, height', width', edges * channels)`.
     """
-    edges, channels = x_range.shape[1], x.shape[-1] // geometry.edges
-    if geometry.depthwise:
-        flat = tf.reshape(kernel, [-1, kernel.shape[2]])
-        kernel_range = value_range(flat, edges)
-        w = quantise(kernel, _spread(kernel_range, channels)[:, :, None])
-    else:
-        kernel_range = value_range(kernel, edges)
-        w = quantise(kernel, _spread(kernel_range, kernel.shape[3] // edges))
-    x = quantise(x, _spread(x_range[:, : geometry.edges], channels))
-    y = geometry.convolve(x.value, w.value)
-    if not multiplier.rank:
-        return y
-    scale = x_range[1] - x_range[0], kernel_range[1] - kernel_range[0]
-    scale = per_channel(scale[0] / LEVELS * (scale[1] / LEVELS), y.shape[-1] // edges)
-    errors = error_sums(x, w, multiplier, geometry)
-    return y + tf.stop_gradient(tf.cast(errors, y.dtype) * scale)
+    flat = tf.reshape(kernel, [-1, kernel.shape[2]]) if geometry.depthwise else kernel  # the edges last
+    kernel_low, kernel_high = extremes(flat, geometry.edges)
+    x = fake_quantise(x, low, high)
+    w = tf.reshape(fake_quantise(flat, kernel_low, kernel_high), kernel.shape)
+    y = geometry.convolve(x, w)
+    if multiplier.rank:
+        step, zero = step_and_zero(low, high)
+        kernel_step, kernel_zero = step_and_zero(kernel_low, kernel_high)
+        a = tf.pad(x, geometry.pads(x, w))
+        a = codes(a, _spread(step, a.shape[-1]), _spread(zero, a.shape[-1]))
+        b = codes(tf.reshape(w, flat.shape), _spread(kernel_step, flat.shape[-1]), _spread(kernel_zero, flat.shape[-1]))
+        errors = error_sums(a, tf.reshape(b, kernel.shape), multiplier, geometry, y.dtype)
+        steps = tf.cast(_spread(step * kernel_step, y.shape[-1]), y.dtype)
+        y += tf.stop_gradient(tf.cast(errors, y.dtype) * steps)
+    return y
 
 
-def _spread(ranges, channels):
-    """Ranges per edge, `(2, edges)`, to ranges per channel."""
-    return ranges if ranges.shape[1] == 1 else tf.repeat(ranges, channels, axis=1)
+def _spread(values, channels):
+    """Values per edge, `(edges,)`, to values per channel; one value stays one."""
+    return values if values.shape[0] == 1 else per_channel(values, channels // values.shape[0])
 
 
-def error_sums(x, w, multiplier, geometry):
+def error_sums(a, b, multiplier, geometry, dtype):
     """Sum of the table's errors over the taps of a convolution, exactly.
 
     Args:
-        x, w: `Quantised` map and kernel.
+        a: codes of the padded map, int32.
+        b: codes of the kernel, int32.
+        dtype: floating point format to calculate in.
 
     Returns:
-        int32, `(batch, height', width', channels)`.
+        Integers, of that format or int32, `(batch, height, width, channels)`.
     """
-    padded = tf.pad(x.offsets, geometry.pads(x.offsets, w.offsets)) + x.zero_point
-    a, b = tf.cast(padded, tf.int32), tf.cast(w.offsets + w.zero_point, tf.int32)
-    if multiplier.by_convolution(geometry.depthwise, math.prod(b.shape[:2]), x.offsets.dtype):
-        return _sums_by_convolution(a, b, multiplier, geometry, x.offsets.dtype)
+    if multiplier.by_convolution(geometry.depthwise, math.prod(b.shape[:2]), dtype):
+        return _sums_by_convolution(a, b, multiplier, geometry, dtype)
     return (_sums_by_depthwise_gather if geometry.depthwise else _sums_by_gather)(a, b, multiplier, geometry)
 
 
 def _sums_by_convolution(a, b, multiplier, geometry, dtype):
     left, right = tf.cast(multiplier.left, dtype), tf.cast(multiplier.right, dtype)
-    rank, (height, width, channels, filters) = multiplier.rank, b.shape
+    rank, size, (height, width, channels, filters) = multiplier.rank, a.shape[1:3], b.shape
     if geometry.depthwise:
-        x = tf.reshape(tf.gather(left, a), [*_sizes(a), channels * rank])
+        x = tf.reshape(tf.gather(left, a), [-1, *size, channels * rank])
         kernel = tf.reshape(tf.gather(right, b), [height, width, channels * rank, 1])
         y = geometry.convolve(x, kernel, "VALID")
-        return tf.cast(tf.reduce_sum(tf.reshape(y, [*_sizes(y), channels, rank]), -1), tf.int32)
+        return tf.reduce_sum(tf.reshape(y, [-1, *y.shape[1:3], channels, rank]), -1)
+    groups = a.shape[-1] // channels
     most = largest_integer(dtype) // (height * width * multiplier.bound)  # channels of one sum
-    total = 0
+    sums = []
     for first in range(0, channels, most):
-        part = min(most, channels - first)
-        codes = a
+        part, kernel = min(most, channels - first), b
         if part < channels:
-            codes = tf.reshape(a, [*_sizes(a), geometry.edges, channels])[..., first : first + part]
-        x = tf.reshape(tf.gather(left, codes), [*_sizes(a), geometry.edges * part * rank])
-        kernel = tf.transpose(tf.gather(right, b[:, :, first : first + part]), [0, 1, 2, 4, 3])
-        kernel = tf.reshape(kernel, [height, width, part * rank, filters])
-        total += tf.cast(geometry.convolve(x, kernel, "VALID"), tf.int32)
-    return total
-
-
-def _sizes(x):
-    return [tf.shape(x)[0], *x.shape[1:3]]
+            a = tf.reshape(a, [-1, *size, groups, channels])
+            kernel = b[:, :, first : first + part]
+        x = tf.gather(left, a[..., first : first + part] if part < channels else a)
+        kernel = tf.transpose(tf.gather(right, kernel), [0, 1, 2, 4, 3])
+        sums.append(
+            geometry.convolve(
+                tf.reshape(x, [-1, *size, groups * part * rank]),
+                tf.reshape(kernel, [height, width, part * rank, filters]),
+                "VALID",
+            )
+        )
+    return sums[0] if len(sums) == 1 else tf.add_n([tf.cast(y, tf.int32) for y in sums])
 
 
 def _window(a, geometry, kernel_size):
@@ -245,7 +243,7 @@ def _window(a, geometry, kernel_size):
 
 def _sums_by_gather(a, b, multiplier, geometry):
     """For a block of channels of one tap, the errors of every code with all filters are rows; rows are added up."""
-    (height, width, channels, filters), edges = b.shape, geometry.edges
+    (height, width, channels, filters), edges = b.shape, a.shape[-1] // b.shape[2]
     window, sizes = _window(a, geometry, (height, width))
     each = filters // edges
     block = min(channels, largest_integer(tf.float32) // multiplier.largest, max(1, _ROWS // (256 * filters)))

@@ -101,10 +101,10 @@ class SepConv(Convolving):
 
     def apply(self, prepared, weights=None, training=None):
         y = self.convolve_depthwise(prepared, "depthwise_1", training, self.stride)
-        y = self.convolve(y, "pointwise_1", training, self.edges)
+        y = self.convolve(y, "pointwise_1", training)
         y = tf.nn.relu(self.bn_1(y, training=training))
         y = self.convolve_depthwise(y, "depthwise_2", training)
-        y = self.convolve(y, "pointwise_2", training, self.edges)
+        y = self.convolve(y, "pointwise_2", training)
         scale = None if weights is None else per_channel(weights, self.channels)
         return self.bn_2(y, scale=scale, training=training)
 
@@ -149,7 +149,7 @@ class DilConv(Convolving):
         y = self.convolve_depthwise(prepared, "depthwise", training)
         if self.stride == 1:
             y = tf.batch_to_space(y, [2, 2], self.crops)
-        y = self.convolve(y, "pointwise", training, self.edges)
+        y = self.convolve(y, "pointwise", training)
         scale = None if weights is None else per_channel(weights, self.channels)
         return self.bn(y, scale=scale, training=training)
 
@@ -176,7 +176,7 @@ class Conv7x1(Convolving):
 
     def call(self, x, weights=None, training=None):
         y = self.convolve(tf.nn.relu(x), "conv_1x7", training, strides=(1, self.stride))
-        y = self.convolve(y, "conv_7x1", training, self.edges, strides=(self.stride, 1))
+        y = self.convolve(y, "conv_7x1", training, strides=(self.stride, 1))
         scale = None if weights is None else per_channel(weights, self.channels)
         return self.bn(y, scale=scale, training=training)
 
