@@ -20,7 +20,7 @@ cli.define("search")
 def build(options, shape, classes):
     """The supernet and the search, built for images of `shape`."""
     supernet = Supernet(
-        space.load(options.ops),
+        space.load(options.ops, cli.operation_options(options)),
         classes,
         options.init_channels,
         options.layers,
@@ -108,7 +108,7 @@ JOBS = {"conv": on_images}
 def draw(options):
     """`--strategy random`: writes genotypes drawn uniformly, and says how to train them."""
     log = cli.start_run(options)
-    operations = space.load(options.ops)
+    operations = space.load(options.ops, cli.operation_options(options))
     drawn = random.genotypes(operations, options.nodes, options.multiplier, options.samples, options.seed)
     paths = [log.write(f"genotype_{i}.json", cells.to_json()) for i, cells in enumerate(drawn, 1)]
     print(f"{len(paths)} genotypes drawn at random, in {log.folder}")

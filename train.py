@@ -56,6 +56,7 @@ def build(options, cells, shape, classes):
         options.network,
         options.stem_multiplier,
         preprocessing,
+        cli.operation_options(options),
     )
     network.build((None, *shape))
     return network

@@ -173,7 +173,8 @@ def convolution(x, kernel, low, high, multiplier, geometry):
         a = tf.pad(x, geometry.pads(x, w))
         a = codes(a, _spread(step, a.shape[-1]), _spread(zero, a.shape[-1]))
         b = codes(tf.reshape(w, flat.shape), _spread(kernel_step, flat.shape[-1]), _spread(kernel_zero, flat.shape[-1]))
-        errors = error_sums(a, tf.reshape(b, kernel.shape), multiplier, geometry, y.dtype)
+        with tf.name_scope("table_errors"):
+            errors = error_sums(a, tf.reshape(b, kernel.shape), multiplier, geometry, y.dtype)
         steps = tf.cast(_spread(step * kernel_step, y.shape[-1]), y.dtype)
         y += tf.stop_gradient(tf.cast(errors, y.dtype) * steps)
     return y

@@ -10,6 +10,7 @@ from absl import app, flags, logging
 
 from tfdarts import recipes
 from tfdarts import run as run_folder
+from tfdarts import space as operations
 from tfdarts.data import images
 from tfdarts.errors import UserError
 
@@ -29,7 +30,14 @@ def define(stage):
     for name, (value, text) in _COMMON.items():
         default = _UNSET.get(name, value)
         _DEFINE[bool if value is None else type(value)](name, None, f"{text}; default: {default}")
+    define_operation_options()
     flags.DEFINE_bool("dry_run", False, "print what the network costs as JSON, without data, and stop")
+
+
+def define_operation_options():
+    """Defines a flag for every option of the operation modules in `ops/`."""
+    for name, (value, text) in operations.option_flags().items():
+        _DEFINE[type(value)](name, None, f"{text}; default: {value}")
 
 
 # Options of every run beside the recipe's; an unset boolean depends on the machine.
@@ -65,14 +73,20 @@ def space():
 
 def options(stage):
     """The resolved options of a stage: the recipe's or the resumed run's, and over them what the user gave."""
-    names = [*recipes.defaults(stage), *_COMMON]
+    names = [*recipes.defaults(stage), *_COMMON, *operations.option_flags()]
     given = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
     if FLAGS.resume is not None:
         given |= {name: FLAGS[name].value for name in ("space", "recipe") if FLAGS[name].value is not None}
         return run_folder.saved_options(FLAGS.resume, stage, given)
     recipe = FLAGS.recipe or recipes.DEFAULTS[space()]
-    common = {name: value for name, (value, _) in _COMMON.items()}
+    common = {name: value for name, (value, _) in _COMMON.items()} | dict.fromkeys(operations.option_flags())
     return types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, given, common)), data=None)
+
+
+def operation_options(options):
+    """The options that were given for the operation module, by name."""
+    values = {name: getattr(options, name) for name in operations.option_flags()}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def load_images(options):
@@ -118,6 +132,7 @@ def train_command(options, paths):
     words += ["--data_dir", options.data_dir] if options.data_dir else []
     words += ["--image_size", options.image_size] if options.image_size else []
     words += ["--seed", options.seed] if options.seed else []  # it chooses what is held out for testing
+    words += [f"--{name}={value}" for name, value in operation_options(options).items()]
     return shlex.join(map(str, [*words, "--genotype_file", *paths]))
 
 
