@@ -153,7 +153,9 @@ def _from_inline(name):
         unpack = zlib.decompressobj()
         data = unpack.decompress(base64.b64decode(content, validate=True), FILE_BYTES + 1)
     except (ValueError, zlib.error):
-        raise ValueError(f"The table of multiplier {title!r} is damaged.") from None
+        data = b""
+    if not data or not unpack.eof:  # eof: all of it was there, and its checksum is right
+        raise ValueError(f"The table of multiplier {title!r} is damaged.")
     return _from_bytes(data, title)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ops import quantised
+from ops import multipliers, quantised
 from ops.quantised import Geometry, Multiplier
 from tests import reference
 
@@ -85,3 +85,56 @@ def test_gradients_with_constant_range(name, circuits):
         y = quantised.convolution(x, w, low, high, circuits["mul8u_7C1"], geometry(case))
         total = tf.reduce_sum(y * case["cotangent"])
     reference.close(tape.gradient(total, x), case["grad_x_range_constant"], 3e-6)
+
+
+def lookup(a, b, table):
+    """Sums of table entries over the taps by plain indexing: codes `(n, taps)` and `(taps, filters)`."""
+    return table[a[:, :, None], b[None]].sum(1)
+
+
+@pytest.mark.parametrize("name", ["mul8u_7C1", "mul8u_L40", "truncated:8", "mitchell"])
+def test_long_sums_are_exact(name, circuits):
+    """576 taps of large products, far beyond what one float32 sum holds."""
+    multiplier = circuits.get(name) or Multiplier(name)
+    table = TABLES[name] if name in TABLES else multipliers.load(name)
+    draw = np.random.default_rng(0)
+    a, b = draw.integers(100, 256, size=(1, 4, 4, 64)), draw.integers(100, 256, size=(3, 3, 64, 5))
+    windows = np.stack([a[0, i : i + 3, j : j + 3].ravel() for i in range(2) for j in range(2)])
+    error = table.astype(np.int64) - multipliers.exact()
+    expected = lookup(windows, b.reshape(576, 5), error)
+    got = quantised.error_sums(
+        tf.constant(a, tf.int32), tf.constant(b, tf.int32), multiplier, Geometry("VALID"), tf.float32
+    )
+    np.testing.assert_array_equal(np.reshape(got, [4, 5]), expected)
+    if name == "truncated:8":
+        assert np.abs(expected).max() > 2**24 and got.dtype == tf.int32
+
+
+@pytest.mark.parametrize("name", ["mul8u_7C1", "mul8u_L40"])
+@pytest.mark.parametrize("depthwise", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (7, 1)])
+def test_parallel_edges_equal_separate_ones(shape, depthwise, name, circuits):
+    edges, channels = 3, 4
+    draw = np.random.default_rng(1)
+    x = draw.normal(size=(2, 8, 6, edges * channels)).astype(np.float32) * np.repeat([1, 3, 9], channels)
+    filters = 1 if depthwise else 5
+    kernels = [draw.normal(size=(*shape, channels, filters)).astype(np.float32) * size for size in (1, 2, 5)]
+    padding = [[0, 0], [shape[0] // 2] * 2, [shape[1] // 2] * 2, [0, 0]]
+    wide = Geometry("VALID" if shape == (1, 1) else padding, edges=edges, depthwise=depthwise)
+    kernel = tf.constant(np.concatenate(kernels, 2 if depthwise else 3))
+    x = tf.constant(x, tf.float32)
+    y = quantised.convolution(x, kernel, *quantised.extremes(x, edges), circuits[name], wide)
+    parts = [
+        quantised.convolution(part, k, *quantised.extremes(part), circuits[name], wide._replace(edges=1))
+        for part, k in zip(tf.split(x, edges, -1), kernels)
+    ]
+    reference.close(y, tf.concat(parts, -1).numpy(), 1e-6)
+
+
+def test_blocks_of_channels_are_added_up(circuits, monkeypatch):
+    draw = np.random.default_rng(2)
+    a, b = (tf.constant(draw.integers(0, 256, size=s), tf.int32) for s in ((2, 5, 5, 14), (3, 3, 7, 6)))
+    arguments = a, b, circuits["mul8u_L40"], Geometry("VALID", edges=2), tf.float32
+    whole = quantised.error_sums(*arguments)
+    monkeypatch.setattr(quantised, "_ROWS", 3 * 256 * 6)  # blocks of 3, 3 and 1
+    np.testing.assert_array_equal(quantised.error_sums(*arguments), whole)

@@ -187,6 +187,23 @@ def with_operations(network, shape, ops, ops_options):
     return other, new
 
 
+def observe(network, variables, batches):
+    """Lets some variables learn from training passes over batches of images; all others keep their values.
+
+    Args:
+        network: built `EvaluationNetwork`.
+        variables: a list of its non-trainable ones, such as the moving ranges of quantised convolutions.
+        batches: of `(images, labels)`.
+    """
+    chosen = {id(variable) for variable in variables}
+    kept = [(variable, variable.numpy()) for variable in network.variables if id(variable) not in chosen]
+    forward = tf.function(lambda images: network(images, training=True), autograph=False, reduce_retracing=True)
+    for images, _ in batches:
+        forward(images)
+    for variable, value in kept:
+        variable.assign(value)
+
+
 def load(path, ops=None):
     """Loads a saved `EvaluationNetwork`, in Keras's safe mode.
 
