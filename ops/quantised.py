@@ -27,7 +27,7 @@ from ops.common import grouped_convolution, per_channel
 
 LEVELS = 255
 # Largest rank for the sum by convolution, by whether it is depthwise; measured (benchmarks/approximate_conv.py).
-LARGEST_RANK = {False: 20, True: 24}
+LARGEST_RANK = {False: 24, True: 24}
 _ROWS = 2**22  # elements of a gathered table of a block of taps
 
 
