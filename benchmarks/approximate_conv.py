@@ -68,7 +68,7 @@ class Forced:
 
 def plain_gather(x, kernel, geometry, multiplier):
     """Every product looked up: `table[a << 8 | b]`, for one image at a time, summed over the taps."""
-    ends, kernel_ends = quantised.extremes(x), quantised.extremes(kernel)
+    ends, kernel_ends = (tf.unstack(tf.reshape(quantised.extremes(v), [2])) for v in (x, kernel))
     a = tf.pad(quantised.fake_quantise(x, *ends), geometry.pads(x, kernel))
     a = quantised.codes(a, *quantised.step_and_zero(*ends))
     b = quantised.codes(quantised.fake_quantise(kernel, *kernel_ends), *quantised.step_and_zero(*kernel_ends))
@@ -92,7 +92,7 @@ def programs(multiplier, geometry):
     """What takes turns, by name: functions of map and kernel."""
 
     def quantised_by(multiplier):
-        return lambda x, kernel: quantised.convolution(x, kernel, *quantised.extremes(x), multiplier, geometry)
+        return lambda x, kernel: quantised.convolution(x, kernel, quantised.extremes(x), multiplier, geometry)
 
     ways = {"float": geometry.convolve, "chosen": quantised_by(multiplier)}
     if multiplier.rank:

@@ -25,7 +25,7 @@ class Approximate(common.Convolving):
     """Convolutions in 8 bits by a multiplier's table, with a range of its own for every edge's input and kernel.
 
     In training the range of an input is the batch's. Its moving average is the range in testing: `<kernel>_range`,
-    `(3, edges)`, holds decaying sums of the batches' least and greatest values and of their shares.
+    `(3, edges, 1)`, holds decaying sums of the batches' least and greatest values and of their shares.
 
     Args:
         multiplier: `quantised.Multiplier`.
@@ -38,7 +38,7 @@ class Approximate(common.Convolving):
 
     def add_kernel(self, name, shape, fan_in):
         super().add_kernel(name, shape, fan_in)
-        moving = self.add_weight(name=name + "_range", shape=(3, self.edges), initializer="zeros", trainable=False)
+        moving = self.add_weight(name=name + "_range", shape=(3, self.edges, 1), initializer="zeros", trainable=False)
         setattr(self, name + "_range", moving)
 
     def arrange(self, x, arrangement):
@@ -56,15 +56,16 @@ class Approximate(common.Convolving):
         kernel, moving = (tf.convert_to_tensor(getattr(self, key)) for key in (name, name + "_range"))
         shared = seen is not None or (not depthwise and x.shape[-1] == kernel.shape[2])  # one map for all edges
         if training or self.batch_range:
-            low, high = seen or quantised.extremes(x, 1 if shared else self.edges)
+            ranges = quantised.extremes(x, 1 if shared else self.edges) if seen is None else seen
         else:
-            low, high, shares = tf.unstack(moving[:, :1] if shared else moving)
-            low, high = tf.math.divide_no_nan(low, shares), tf.math.divide_no_nan(high, shares)
+            sums = moving[:, :1] if shared else moving
+            ranges = tf.math.divide_no_nan(sums[:2], sums[2:])
         if training:
-            new = tf.stop_gradient(tf.stack([low, high, tf.ones_like(low)]))
+            ones = tf.ones([1, *ranges.shape[1:]], ranges.dtype)
+            new = tf.concat([tf.stop_gradient(ranges), ones], 0)
             getattr(self, name + "_range").assign(moving + (1 - RANGE_MOMENTUM) * (new - moving))
         geometry = quantised.Geometry(common.symmetric_padding(kernel), strides, edges=self.edges, depthwise=depthwise)
-        return quantised.convolution(x, kernel, low, high, self.multiplier, geometry)
+        return quantised.convolution(x, kernel, ranges, self.multiplier, geometry)
 
 
 class ReLUConvBN(Approximate, common.ReLUConvBN):

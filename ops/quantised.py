@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from ops import multipliers
-from ops.common import grouped_convolution, per_channel
+from ops.common import grouped_convolution
 
 LEVELS = 255
 # Largest rank for the sum by convolution, by whether it is depthwise; measured (benchmarks/approximate_conv.py).
@@ -70,10 +70,17 @@ def largest_integer(dtype):
 
 
 def extremes(x, edges=1):
-    """Least and greatest value of each edge of a wide map `(..., edges * channels)`: a pair of `(edges,)`."""
+    """Least and greatest value of each edge of a wide map `(..., edges * channels)`: `(2, edges, 1)`."""
     flat = tf.reshape(x, [-1, edges, x.shape[-1] // edges])
-    low, high = (reduce(flat, [0, 2], keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
-    return tf.reshape(low, [edges]), tf.reshape(high, [edges])
+    return tf.concat([reduce(flat, [0, 2], keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max)], 0)
+
+
+def _ends(ranges, channels):
+    """Ranges per edge, `(2, edges, 1)`, to ends per channel: a pair of `(channels,)`, or of `()` if there is one."""
+    edges = ranges.shape[1]
+    if edges == 1:
+        return tf.unstack(tf.reshape(ranges, [2]))
+    return tf.unstack(tf.reshape(tf.tile(ranges, [1, 1, channels // edges]), [2, channels]))
 
 
 def fake_quantise(x, low, high):
@@ -84,19 +91,15 @@ def fake_quantise(x, low, high):
 
     Args:
         x: `(..., channels)`.
-        low, high: least and greatest value, `(edges,)`.
+        low, high: least and greatest value, `(channels,)`, or `()` for all.
 
     Returns:
         A tensor like `x`.
     """
-    if low.shape[0] == 1:
-        value = tf.quantization.fake_quant_with_min_max_vars(
-            *(tf.cast(v, tf.float32) for v in (x, tf.reshape(low, []), tf.reshape(high, [])))
-        )
-    else:
-        ends = (per_channel(end, x.shape[-1] // end.shape[0]) for end in (low, high))
-        value = tf.quantization.fake_quant_with_min_max_vars_per_channel(*(tf.cast(v, tf.float32) for v in (x, *ends)))
-    return tf.cast(value, x.dtype)
+    operation = tf.quantization.fake_quant_with_min_max_vars
+    if low.shape.rank:
+        operation = tf.quantization.fake_quant_with_min_max_vars_per_channel
+    return tf.cast(operation(*(tf.cast(v, tf.float32) for v in (x, low, high))), x.dtype)
 
 
 def step_and_zero(low, high):
@@ -146,7 +149,7 @@ class Geometry(typing.NamedTuple):
         return [*result, [0, 0]]
 
 
-def convolution(x, kernel, low, high, multiplier, geometry):
+def convolution(x, kernel, ranges, multiplier, geometry):
     """A convolution, or a depthwise one, whose products of codes come from a table.
 
     Padding counts: its taps are zeros with a code of their own, whose products come from the table like all others.
@@ -155,7 +158,8 @@ def convolution(x, kernel, low, high, multiplier, geometry):
     Args:
         x: `(batch, height, width, edges_in * channels_in)`.
         kernel: `(h, w, channels_in, edges * channels)`, or depthwise `(h, w, edges * channels_in, 1)`.
-        low, high: range of the input, `(edges,)`, or `(1,)` for all of it; gradients flow into them.
+        ranges: least and greatest value of the input, `(2, edges, 1)`, or `(2, 1, 1)` for all of it; gradients flow
+            into them.
         multiplier: `Multiplier`.
         geometry: `Geometry`; its `edges` are the kernel's.
 
@@ -163,26 +167,20 @@ def convolution(x, kernel, low, high, multiplier, geometry):
         `(batch, height', width', edges * channels)`.
     """
     flat = tf.reshape(kernel, [-1, kernel.shape[2]]) if geometry.depthwise else kernel  # the edges last
-    kernel_low, kernel_high = extremes(flat, geometry.edges)
-    x = fake_quantise(x, low, high)
-    w = tf.reshape(fake_quantise(flat, kernel_low, kernel_high), kernel.shape)
+    ends, kernel_ends = _ends(ranges, x.shape[-1]), _ends(extremes(flat, geometry.edges), flat.shape[-1])
+    x, flat = fake_quantise(x, *ends), fake_quantise(flat, *kernel_ends)
+    w = tf.reshape(flat, kernel.shape) if geometry.depthwise else flat
     y = geometry.convolve(x, w)
     if multiplier.rank:
-        step, zero = step_and_zero(low, high)
-        kernel_step, kernel_zero = step_and_zero(kernel_low, kernel_high)
-        a = tf.pad(x, geometry.pads(x, w))
-        a = codes(a, _spread(step, a.shape[-1]), _spread(zero, a.shape[-1]))
-        b = codes(tf.reshape(w, flat.shape), _spread(kernel_step, flat.shape[-1]), _spread(kernel_zero, flat.shape[-1]))
         with tf.name_scope("table_errors"):
-            errors = error_sums(a, tf.reshape(b, kernel.shape), multiplier, geometry, y.dtype)
-        steps = tf.cast(_spread(step * kernel_step, y.shape[-1]), y.dtype)
-        y += tf.stop_gradient(tf.cast(errors, y.dtype) * steps)
+            (step, zero), (kernel_step, kernel_zero) = step_and_zero(*ends), step_and_zero(*kernel_ends)
+            a = codes(tf.pad(x, geometry.pads(x, w)), step, zero)
+            b = tf.reshape(codes(flat, kernel_step, kernel_zero), kernel.shape)
+            errors = error_sums(a, b, multiplier, geometry, y.dtype)
+            if x.shape[-1] != y.shape[-1]:
+                step, _ = step_and_zero(*_ends(ranges, y.shape[-1]))
+            y += tf.stop_gradient(tf.cast(errors, y.dtype) * tf.cast(step * kernel_step, y.dtype))
     return y
-
-
-def _spread(values, channels):
-    """Values per edge, `(edges,)`, to values per channel; one value stays one."""
-    return values if values.shape[0] == 1 else per_channel(values, channels // values.shape[0])
 
 
 def error_sums(a, b, multiplier, geometry, dtype):

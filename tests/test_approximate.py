@@ -39,9 +39,14 @@ def layers_like(wide, make, x, edges):
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("name", ["skip_connect", "sep_conv_3x3", "dil_conv_3x3", "conv_7x1_1x7"])
 def test_parallel_edges_are_the_same_operations_one_per_edge(name, stride):
-    """In training and in testing, edges with ranges far apart; the same outputs, gradients and moving ranges."""
+    """In training and in testing, edges with ranges far apart; the same outputs, gradients and moving ranges.
+
+    A sum taken in another order may round to the next code, hence the tolerances; the range of a neighbour, 4 or 20
+    times as wide, would be far beyond them.
+    """
     if name == "skip_connect" and stride == 1:
         pytest.skip("the identity convolves nothing")
+    keras.utils.set_random_seed(0)
     edges, draw = 3, np.random.default_rng(0)
     x = tf.constant(draw.normal(size=(2, 7, 8, 4)), tf.float32)
     wide = OPS[name](4, stride, edges, True)
@@ -58,22 +63,24 @@ def test_parallel_edges_are_the_same_operations_one_per_edge(name, stride):
         expected = tf.concat([layer(x, training=True) for layer in single], -1)
         cotangent = draw.normal(size=got.shape).astype(np.float32)
         totals = [tf.reduce_sum(y * cotangent) for y in (got, expected)]
-    reference.close(got, expected.numpy(), 2e-5, "training")
-    reference.close(*(tape.gradient(total, x).numpy() for total in totals), 1e-4, "gradient")
+    reference.close(got, expected.numpy(), 0.02, "training")
+    reference.close(*(tape.gradient(total, x).numpy() for total in totals), 0.1, "gradient")
     for key, variable in reference.variables(wide).items():
         if key.endswith("_range"):
             parts = [np.asarray(reference.variables(layer)[key].value) for layer in single]
-            np.testing.assert_allclose(np.asarray(variable.value), np.concatenate(parts, 1), rtol=1e-5, err_msg=key)
+            np.testing.assert_allclose(
+                np.asarray(variable.value), np.concatenate(parts, 1), rtol=0.02, atol=1e-6, err_msg=key
+            )
     y = wide(x * 0.5, training=False)
-    reference.close(y, tf.concat([layer(x * 0.5, training=False) for layer in single], -1).numpy(), 2e-5, "testing")
+    reference.close(y, tf.concat([layer(x * 0.5, training=False) for layer in single], -1).numpy(), 0.02, "testing")
 
 
-def test_an_exact_table_is_quantisation_alone_and_others_add_their_errors():
-    """A separable convolution against its formula, step by step, by plain lookup."""
+def test_a_layer_against_its_formula_by_plain_lookup(float64):
+    keras.utils.set_random_seed(1)
     draw = np.random.default_rng(1)
-    x = tf.constant(draw.normal(size=(2, 6, 6, 4)), tf.float32)
+    x = tf.constant(draw.normal(size=(2, 6, 6, 4)), tf.float64)
     layer = OPS["dil_conv_3x3"](5, 2, 1, True)
-    y = layer(x, training=False if layer(x, training=True) is None else True)
+    y = layer(x, training=True)
     table = multipliers.load(TABLE).astype(np.float64)
 
     def quantise(v, low, high):
@@ -102,7 +109,7 @@ def test_an_exact_table_is_quantisation_alone_and_others_add_their_errors():
     kernel, *of_kernel = quantise(p, p.min(), p.max())
     second = products((codes[..., None], scale, zero), (kernel, *of_kernel)).sum(-2)
     second = (second - second.mean((0, 1, 2))) / np.sqrt(second.var((0, 1, 2)) + 1e-5)
-    reference.close(y, second, 2e-5)
+    reference.close(y, second, 1e-5)
 
 
 def test_testing_uses_the_average_of_the_ranges_in_training():
@@ -116,7 +123,7 @@ def test_testing_uses_the_average_of_the_ranges_in_training():
         layer(size * x, training=True)
     share = np.array([0.9 * 0.1, 0.1])
     expected = (share * [1.0, 3.0]).sum() / share.sum() * float(tf.reduce_max(x))
-    low, high, shares = np.asarray(layer.conv_1_range.value)[:, 0]
+    low, high, shares = np.asarray(layer.conv_1_range.value)[:, 0, 0]
     np.testing.assert_allclose(high / shares, expected, rtol=1e-5)
     several = layer(x, training=False)
     np.testing.assert_allclose(several[:1], layer(x[:1], training=False), rtol=1e-5, atol=1e-6)
@@ -156,8 +163,8 @@ def test_gradients_under_stateless_call():
         tf.nn.relu = original
     reference.close(gradients[0], case["grad_x_range_minmax"], 3e-6)
     reference.close(gradients[1], case["grad_w_range_minmax"], 3e-6)
-    np.testing.assert_array_equal(layer.conv_range.value, np.zeros((3, 1)))
-    np.testing.assert_allclose(state[0][:, 0] / state[0][2, 0], [case["x_min"], case["x_max"], 1.0], rtol=1e-6)
+    np.testing.assert_array_equal(layer.conv_range.value, np.zeros((3, 1, 1)))
+    np.testing.assert_allclose(state[0][:, 0, 0] / state[0][2, 0, 0], [case["x_min"], case["x_max"], 1.0], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +185,9 @@ def test_options_that_cannot_be(name, options, reason):
 def regular():
     """A tiny network of regular operations that has seen two batches."""
     keras.utils.set_random_seed(3)
-    network = evalnet.EvaluationNetwork(genotype.load("digits"), 10, 4, 3)
+    edge = [["sep_conv_3x3", 0], ["skip_connect", 1]]
+    cells = genotype.Genotype(normal=edge, normal_concat=[2], reduce=edge, reduce_concat=[2])
+    network = evalnet.EvaluationNetwork(cells, 10, 4, 3)
     network.build((None, 8, 8, 1))
     for seed in range(2):
         network(tf.random.stateless_normal((16, 8, 8, 1), [seed, 0]), training=True)

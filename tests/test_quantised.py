@@ -40,12 +40,11 @@ def test_fake_quantisation(name):
     low, high = tf.constant(stored["min"]), tf.constant(stored["max"])
     with tf.GradientTape() as tape:
         tape.watch([x, low, high])
-        ends = tf.reshape(low, [1]), tf.reshape(high, [1])
-        got = quantised.fake_quantise(x, *ends)
+        got = quantised.fake_quantise(x, low, high)
         total = tf.reduce_sum(got[:, 0] * stored["cotangent"])
     gradients = tape.gradient(total, [x, low, high])
-    step, zero = quantised.step_and_zero(*ends)
-    assert step[0] == stored["scale"] and zero[0] == stored["zero_point"]
+    step, zero = quantised.step_and_zero(low, high)
+    assert step == stored["scale"] and zero == stored["zero_point"]
     np.testing.assert_array_equal(got[:, 0], stored["y"])
     if "codes" in stored:
         np.testing.assert_array_equal(quantised.codes(got, step, zero)[:, 0], stored["codes"])
@@ -63,7 +62,7 @@ def test_matches_brute_force(name, by_gather, circuits, monkeypatch):
     for table, multiplier in circuits.items():
         with tf.GradientTape() as tape:
             tape.watch([x, w])
-            y = quantised.convolution(x, w, *quantised.extremes(x), multiplier, geometry(case))
+            y = quantised.convolution(x, w, quantised.extremes(x), multiplier, geometry(case))
             total = tf.reduce_sum(y * case["cotangent"])
         reference.close(y, case[f"output_{table}"], 3e-6, table)
         for key, gradient in zip("xw", tape.gradient(total, [x, w])):
@@ -81,8 +80,8 @@ def test_gradients_with_constant_range(name, circuits):
     x, w = tf.constant(case["x"]), tf.constant(case["w"])
     with tf.GradientTape() as tape:
         tape.watch(x)
-        low, high = tf.constant(case["x_min"][None]), tf.constant(case["x_max"][None])
-        y = quantised.convolution(x, w, low, high, circuits["mul8u_7C1"], geometry(case))
+        ranges = tf.constant(np.reshape([case["x_min"], case["x_max"]], [2, 1, 1]))
+        y = quantised.convolution(x, w, ranges, circuits["mul8u_7C1"], geometry(case))
         total = tf.reduce_sum(y * case["cotangent"])
     reference.close(tape.gradient(total, x), case["grad_x_range_constant"], 3e-6)
 
@@ -123,9 +122,9 @@ def test_parallel_edges_equal_separate_ones(shape, depthwise, name, circuits):
     wide = Geometry("VALID" if shape == (1, 1) else padding, edges=edges, depthwise=depthwise)
     kernel = tf.constant(np.concatenate(kernels, 2 if depthwise else 3))
     x = tf.constant(x, tf.float32)
-    y = quantised.convolution(x, kernel, *quantised.extremes(x, edges), circuits[name], wide)
+    y = quantised.convolution(x, kernel, quantised.extremes(x, edges), circuits[name], wide)
     parts = [
-        quantised.convolution(part, k, *quantised.extremes(part), circuits[name], wide._replace(edges=1))
+        quantised.convolution(part, k, quantised.extremes(part), circuits[name], wide._replace(edges=1))
         for part, k in zip(tf.split(x, edges, -1), kernels)
     ]
     reference.close(y, tf.concat(parts, -1).numpy(), 1e-6)
