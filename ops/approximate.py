@@ -69,23 +69,23 @@ class Approximate(common.Convolving):
 
 
 class ReLUConvBN(Approximate, common.ReLUConvBN):
-    pass
+    """`common.ReLUConvBN` by table."""
 
 
 class FactorizedReduce(Approximate, common.FactorizedReduce):
-    pass
+    """`common.FactorizedReduce` by table."""
 
 
 class SepConv(Approximate, regular.SepConv):
-    pass
+    """`regular.SepConv` by table."""
 
 
 class DilConv(Approximate, regular.DilConv):
-    pass
+    """`regular.DilConv` by table."""
 
 
 class Conv7x1(Approximate, regular.Conv7x1):
-    pass
+    """`regular.Conv7x1` by table."""
 
 
 def make(mul_table, approx_range, approx_preprocess):
@@ -99,6 +99,7 @@ def make(mul_table, approx_range, approx_preprocess):
     """
     if approx_range not in RANGES:
         raise ValueError(f"The range must be one of {', '.join(RANGES)}. Received: {approx_range!r}.")
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # on a GPU it would round what must be exact
     how = {"multiplier": quantised.Multiplier(mul_table), "batch_range": approx_range == "batch"}
     relu_conv_bn, factorized_reduce, sep_conv, dil_conv, conv_7x1 = (
         functools.partial(layer, **how) for layer in (ReLUConvBN, FactorizedReduce, SepConv, DilConv, Conv7x1)

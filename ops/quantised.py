@@ -13,7 +13,7 @@ The errors are summed as integers. Where E has a small rank r, `E = left @ right
 convolution with r times the channels: of `left` at the input's codes with `right` at the kernel's. It is exact while
 `taps * max(|left| @ |right|)`, which bounds every partial sum in any order, stays within the integers of the floating
 point format; longer sums are split by channels. (On a GPU this asks for direct summation: TensorFloat-32, which rounds
-the operands, must be off.) Else the errors are gathered, tap after tap.
+the operands, is turned off by `ops.approximate`.) Else the errors are gathered, tap after tap.
 """
 
 import math
