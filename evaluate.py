@@ -1,11 +1,16 @@
-"""Tests a saved network: `python3 evaluate.py --model_path logs/eval_arch/<time>/model.keras`."""
+"""Tests a saved network: `python3 evaluate.py --model_path logs/eval_arch/<time>/model.keras`.
+
+With `--mul_table exact,drum:4,FILE.bin` it is tested under each of these approximate multipliers, before and after
+`--finetune_epochs` of training with it; a table of results is printed and written beside the model.
+"""
 
 import json
 import pathlib
 
 from absl import flags
 
-from tfdarts import cli, on_images, on_text, run, saved
+from tfdarts import cli, on_images, on_text, run, saved, under_multipliers
+from tfdarts.evalnet import EvaluationNetwork
 from tfdarts.language import EvaluationLanguageModel
 
 FLAGS = flags.FLAGS
@@ -14,7 +19,11 @@ flags.DEFINE_string("dataset", None, "data set with the same classes; default: t
 flags.DEFINE_string("data", None, "folder of the text that it was trained on; default: where it was")
 flags.DEFINE_string("data_dir", None, "folder of data prepared by TensorFlow Datasets; default: its own")
 flags.DEFINE_string("ops", None, "where the operation module lies now, if it has moved")
-flags.DEFINE_integer("batch_size", None, "images per step; default: 96")
+flags.DEFINE_integer("batch_size", None, "images per step; default: 96", lower_bound=1)
+flags.DEFINE_string("mul_table", None, "multipliers to test under, separated by commas; default: the network's own")
+flags.DEFINE_string("approx_range", None, "as in training; default: the network's own")
+flags.DEFINE_integer("finetune_epochs", 0, "epochs of training under each multiplier", lower_bound=0)
+flags.DEFINE_float("finetune_learning_rate", 0.005, "of the first of them; the cosine ends at 0", lower_bound=0)
 
 
 def main(_):
@@ -33,6 +42,16 @@ def main(_):
         task, source, other = on_text, FLAGS.data, FLAGS.dataset
     if other is not None:
         raise cli.UserError(f"the model takes {'text' if task is on_text else 'images'}; leave out {other}")
+    if FLAGS.mul_table is not None:
+        if not isinstance(network, EvaluationNetwork):
+            raise cli.UserError("--mul_table is for networks of convolutional cells")
+        data = on_images.load_for(network, source, FLAGS.data_dir)
+        tuning = (FLAGS.finetune_epochs, FLAGS.finetune_learning_rate)
+        parts = (FLAGS.mul_table, FLAGS.approx_range, FLAGS.batch_size or 96, *tuning)
+        return under_multipliers.report(network, data, *parts, path.parent / "multipliers.json")
+    for name in ("approx_range", "finetune_epochs", "finetune_learning_rate"):
+        if not FLAGS[name].using_default_value:
+            raise cli.UserError(f"--{name} needs --mul_table")
     print(json.dumps(task.evaluate(network, source, FLAGS.data_dir, FLAGS.batch_size)))
 
 

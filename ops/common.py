@@ -75,6 +75,26 @@ def grouped_conv(x, kernel, edges):
     return tf.nn.conv2d(x, kernel, 1, "SAME")
 
 
+def grouped_convolution(x, kernel, strides, padding, dilations=(1, 1)):
+    """Convolution in which each edge sees its own channels only.
+
+    Args:
+        x: `(batch, height, width, edges * channels_in)`.
+        kernel: `(h, w, channels_in, edges * channels)`; its third axis tells how many edges there are.
+        strides, padding, dilations: as `tf.nn.conv2d` takes them.
+
+    Returns:
+        `(batch, height', width', edges * channels)`.
+    """
+    edges = x.shape[-1] // kernel.shape[2]
+    if edges == 1:
+        return tf.nn.conv2d(x, kernel, strides, padding, dilations=dilations)
+    if kernel.shape[:2] == (1, 1) and tuple(strides) == (1, 1):
+        return grouped_conv(x, kernel, edges)
+    parts = zip(tf.split(x, edges, -1), tf.split(kernel, edges, -1))
+    return tf.concat([tf.nn.conv2d(part, k, strides, padding, dilations=dilations) for part, k in parts], -1)
+
+
 def depthwise(x, kernel, stride=1):
     """Depthwise convolution with `kernel_size // 2` zeros on every side, also at stride 2 (`"SAME"` would differ)."""
     size = kernel.shape[0]
@@ -164,7 +184,46 @@ class BatchNorm(keras.layers.Layer):
         return {**super().get_config(), "affine": self.affine, "momentum": self.momentum}
 
 
-class ReLUConvBN(keras.layers.Layer):
+def symmetric_padding(kernel):
+    """`size // 2` zeros on every side, in the form of `tf.nn.conv2d`."""
+    height, width = kernel.shape[:2]
+    if height == width == 1:
+        return "VALID"
+    return [[0, 0], [height // 2, height // 2], [width // 2, width // 2], [0, 0]]
+
+
+class Convolving(keras.layers.Layer):
+    """A layer that convolves `edges` parallel edges with kernels of its own; a subclass may multiply otherwise.
+
+    All convolutions pad `size // 2` zeros on every side and have no bias.
+    """
+
+    edges = 1
+
+    def add_kernel(self, name, shape, fan_in):
+        """Adds a kernel, with PyTorch's initialisation, as the attribute `name`."""
+        setattr(self, name, self.add_weight(name=name, shape=shape, initializer=fan_in_uniform(fan_in)))
+
+    def arrange(self, x, arrangement):
+        """What a convolution is given instead of `x`: a part of it, or a layout of it, by the function handed in."""
+        return arrangement(x)
+
+    def convolve(self, x, name, training, strides=(1, 1)):
+        """Convolves by the kernel `name`.
+
+        Args:
+            x: a map that all edges see, or one with channels of its own for each edge; or what `arrange` gave.
+            training: whether in training; the exact convolution is the same in both.
+        """
+        kernel = tf.convert_to_tensor(getattr(self, name))
+        return grouped_convolution(x, kernel, strides, symmetric_padding(kernel))
+
+    def convolve_depthwise(self, x, name, training, stride=1):
+        """Convolves every channel of a wide map by itself; arguments as in `convolve`."""
+        return depthwise(x, tf.convert_to_tensor(getattr(self, name)), stride)
+
+
+class ReLUConvBN(Convolving):
     """ReLU, 1x1 convolution without bias, BatchNorm (DARTS, Liu et al. 2019, arXiv:1806.09055, section 3.1.1).
 
     Call: `(batch, height, width, channels_in)` to `(batch, height, width, channels)`.
@@ -176,17 +235,14 @@ class ReLUConvBN(keras.layers.Layer):
         self.bn = BatchNorm(affine, name="bn")
 
     def build(self, shape):
-        self.conv = self.add_weight(
-            name="conv", shape=(1, 1, shape[-1], self.channels), initializer=fan_in_uniform(shape[-1])
-        )
+        self.add_kernel("conv", (1, 1, shape[-1], self.channels), shape[-1])
         self.bn.build((*shape[:-1], self.channels))
 
     def call(self, x, training=None):
-        y = tf.nn.conv2d(tf.nn.relu(x), tf.convert_to_tensor(self.conv), 1, "VALID")
-        return self.bn(y, training=training)
+        return self.bn(self.convolve(tf.nn.relu(x), "conv", training), training=training)
 
 
-class FactorizedReduce(keras.layers.Layer):
+class FactorizedReduce(Convolving):
     """Halves the map: ReLU, two 1x1 convolutions of stride 2, the second shifted by one pixel, concat, BatchNorm.
 
     DARTS, section 3.1.1. The channels are divided between the two convolutions; where height or width is odd, the
@@ -205,26 +261,31 @@ class FactorizedReduce(keras.layers.Layer):
     def build(self, shape):
         first, second = (half * self.edges for half in self.halves)
         channels_in = shape[-1]
-        self.conv_1 = self.add_weight(
-            name="conv_1", shape=(1, 1, channels_in, first), initializer=fan_in_uniform(channels_in)
-        )
-        self.conv_2 = self.add_weight(
-            name="conv_2", shape=(1, 1, channels_in, second), initializer=fan_in_uniform(channels_in)
-        )
+        self.add_kernel("conv_1", (1, 1, channels_in, first), channels_in)
+        self.add_kernel("conv_2", (1, 1, channels_in, second), channels_in)
         self.bn.build((*shape[:-1], self.edges * self.channels))
 
     def call(self, x, weights=None, training=None):
         x = tf.nn.relu(x)
-        odd_height, odd_width = x.shape[1] % 2, x.shape[2] % 2
-        shifted = x[:, 1::2, 1::2]
-        if odd_height or odd_width:
-            shifted = tf.pad(shifted, [[0, 0], [0, odd_height], [0, odd_width], [0, 0]])
         parts = [
-            tf.nn.conv2d(x[:, ::2, ::2], tf.convert_to_tensor(self.conv_1), 1, "VALID"),
-            tf.nn.conv2d(shifted, tf.convert_to_tensor(self.conv_2), 1, "VALID"),
+            self.convolve(self.arrange(x, lambda x: x[:, ::2, ::2]), "conv_1", training),
+            self.convolve(self.arrange(x, self._shifted), "conv_2", training),
         ]
         height, width = parts[0].shape[1:3]
         parts = [tf.reshape(y, [-1, height, width, self.edges, half]) for y, half in zip(parts, self.halves)]
         y = tf.reshape(tf.concat(parts, -1), [-1, height, width, self.edges * self.channels])
         scale = None if weights is None else per_channel(weights, self.channels)
         return self.bn(y, scale=scale, training=training)
+
+    @staticmethod
+    def _shifted(x):
+        odd_height, odd_width = x.shape[1] % 2, x.shape[2] % 2
+        shifted = x[:, 1::2, 1::2]
+        if odd_height or odd_width:
+            shifted = tf.pad(shifted, [[0, 0], [0, odd_height], [0, odd_width], [0, 0]])
+        return shifted
+
+
+def preprocess(channels, halve, affine):
+    """The layer that brings an input of a cell to its size and channels."""
+    return FactorizedReduce(channels, 1, affine) if halve else ReLUConvBN(channels, affine)

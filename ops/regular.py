@@ -16,10 +16,8 @@ import tensorflow as tf
 
 from ops.common import (
     BatchNorm,
+    Convolving,
     FactorizedReduce,
-    depthwise,
-    fan_in_uniform,
-    grouped_conv,
     per_channel,
     spread,
     tile_edges,
@@ -76,7 +74,7 @@ class Identity(keras.layers.Layer):
         return spread(x, weights, self.copies)
 
 
-class SepConv(keras.layers.Layer):
+class SepConv(Convolving):
     """Separable convolution, twice: ReLU, depthwise, pointwise, BatchNorm; the stride is in the first round."""
 
     def __init__(self, kernel_size, channels, stride, edges, affine, wide=False, **kwargs):
@@ -90,18 +88,10 @@ class SepConv(keras.layers.Layer):
     def build(self, shape):
         size, wide_in, wide = self.kernel_size, self.copies * shape[-1], self.edges * self.channels
         channels_in = wide_in // self.edges
-        self.depthwise_1 = self.add_weight(
-            name="depthwise_1", shape=(size, size, wide_in, 1), initializer=fan_in_uniform(size * size)
-        )
-        self.pointwise_1 = self.add_weight(
-            name="pointwise_1", shape=(1, 1, channels_in, wide_in), initializer=fan_in_uniform(channels_in)
-        )
-        self.depthwise_2 = self.add_weight(
-            name="depthwise_2", shape=(size, size, wide_in, 1), initializer=fan_in_uniform(size * size)
-        )
-        self.pointwise_2 = self.add_weight(
-            name="pointwise_2", shape=(1, 1, channels_in, wide), initializer=fan_in_uniform(channels_in)
-        )
+        self.add_kernel("depthwise_1", (size, size, wide_in, 1), size * size)
+        self.add_kernel("pointwise_1", (1, 1, channels_in, wide_in), channels_in)
+        self.add_kernel("depthwise_2", (size, size, wide_in, 1), size * size)
+        self.add_kernel("pointwise_2", (1, 1, channels_in, wide), channels_in)
         self.bn_1.build((*shape[:-1], wide_in))
         self.bn_2.build((*shape[:-1], wide))
 
@@ -110,14 +100,14 @@ class SepConv(keras.layers.Layer):
         return "relu", self.copies
 
     def prepare(self, x):
-        return tile_edges(tf.nn.relu(x), self.copies)
+        return self.arrange(tf.nn.relu(x), lambda x: tile_edges(x, self.copies))
 
     def apply(self, prepared, weights=None, training=None):
-        y = depthwise(prepared, tf.convert_to_tensor(self.depthwise_1), self.stride)
-        y = grouped_conv(y, tf.convert_to_tensor(self.pointwise_1), self.edges)
+        y = self.convolve_depthwise(prepared, "depthwise_1", training, self.stride)
+        y = self.convolve(y, "pointwise_1", training)
         y = tf.nn.relu(self.bn_1(y, training=training))
-        y = depthwise(y, tf.convert_to_tensor(self.depthwise_2))
-        y = grouped_conv(y, tf.convert_to_tensor(self.pointwise_2), self.edges)
+        y = self.convolve_depthwise(y, "depthwise_2", training)
+        y = self.convolve(y, "pointwise_2", training)
         scale = None if weights is None else per_channel(weights, self.channels)
         return self.bn_2(y, scale=scale, training=training)
 
@@ -125,7 +115,7 @@ class SepConv(keras.layers.Layer):
         return self.apply(self.prepare(x), weights, training)
 
 
-class DilConv(keras.layers.Layer):
+class DilConv(Convolving):
     """ReLU, depthwise convolution with dilation 2, pointwise, BatchNorm.
 
     At stride 1 the four grids that dilation 2 keeps apart are laid side by side in the batch (space to batch), where
@@ -143,12 +133,8 @@ class DilConv(keras.layers.Layer):
     def build(self, shape):
         size, wide_in, wide = self.kernel_size, self.copies * shape[-1], self.edges * self.channels
         channels_in = wide_in // self.edges
-        self.depthwise = self.add_weight(
-            name="depthwise", shape=(size, size, wide_in, 1), initializer=fan_in_uniform(size * size)
-        )
-        self.pointwise = self.add_weight(
-            name="pointwise", shape=(1, 1, channels_in, wide), initializer=fan_in_uniform(channels_in)
-        )
+        self.add_kernel("depthwise", (size, size, wide_in, 1), size * size)
+        self.add_kernel("pointwise", (1, 1, channels_in, wide), channels_in)
         self.bn.build((*shape[:-1], wide))
         self.crops = [[0, shape[1] % 2], [0, shape[2] % 2]]  # odd sizes: the layout takes one more row of zeros
 
@@ -157,15 +143,17 @@ class DilConv(keras.layers.Layer):
         return "relu dilated", self.copies
 
     def prepare(self, x):
-        x = tf.nn.relu(x)
+        return self.arrange(tf.nn.relu(x), self._layout)
+
+    def _layout(self, x):
         x = x[:, ::2, ::2] if self.stride == 2 else tf.space_to_batch(x, [2, 2], self.crops)
         return tile_edges(x, self.copies)
 
     def apply(self, prepared, weights=None, training=None):
-        y = depthwise(prepared, tf.convert_to_tensor(self.depthwise))
+        y = self.convolve_depthwise(prepared, "depthwise", training)
         if self.stride == 1:
             y = tf.batch_to_space(y, [2, 2], self.crops)
-        y = grouped_conv(y, tf.convert_to_tensor(self.pointwise), self.edges)
+        y = self.convolve(y, "pointwise", training)
         scale = None if weights is None else per_channel(weights, self.channels)
         return self.bn(y, scale=scale, training=training)
 
@@ -173,7 +161,7 @@ class DilConv(keras.layers.Layer):
         return self.apply(self.prepare(x), weights, training)
 
 
-class Conv7x1(keras.layers.Layer):
+class Conv7x1(Convolving):
     """ReLU, 1x7 convolution, 7x1 convolution, BatchNorm: the factorised 7x7 of NASNet and AmoebaNet.
 
     Only the published cells use it, never many edges at once, so the edges are convolved one after the other.
@@ -186,65 +174,45 @@ class Conv7x1(keras.layers.Layer):
 
     def build(self, shape):
         channels_in, wide = shape[-1], self.edges * self.channels
-        self.conv_1x7 = self.add_weight(
-            name="conv_1x7", shape=(1, 7, channels_in, wide), initializer=fan_in_uniform(7 * channels_in)
-        )
-        self.conv_7x1 = self.add_weight(
-            name="conv_7x1", shape=(7, 1, self.channels, wide), initializer=fan_in_uniform(7 * self.channels)
-        )
+        self.add_kernel("conv_1x7", (1, 7, channels_in, wide), 7 * channels_in)
+        self.add_kernel("conv_7x1", (7, 1, self.channels, wide), 7 * self.channels)
         self.bn.build((*shape[:-1], wide))
 
     def call(self, x, weights=None, training=None):
-        stride = self.stride
-        across = tf.nn.conv2d(
-            tf.nn.relu(x), tf.convert_to_tensor(self.conv_1x7), [1, stride], [[0, 0], [0, 0], [3, 3], [0, 0]]
-        )
-        kernels = tf.split(tf.convert_to_tensor(self.conv_7x1), self.edges, -1)
-        down = [
-            tf.nn.conv2d(part, kernel, [stride, 1], [[0, 0], [3, 3], [0, 0], [0, 0]])
-            for part, kernel in zip(tf.split(across, self.edges, -1), kernels)
-        ]
+        y = self.convolve(tf.nn.relu(x), "conv_1x7", training, strides=(1, self.stride))
+        y = self.convolve(y, "conv_7x1", training, strides=(self.stride, 1))
         scale = None if weights is None else per_channel(weights, self.channels)
-        return self.bn(tf.concat(down, -1), scale=scale, training=training)
+        return self.bn(y, scale=scale, training=training)
 
 
-def _max_pool(channels, stride, edges, affine, wide=False):
-    return Pool("MAX", stride, edges, affine, wide)
+def operations(sep_conv, dil_conv, conv_7x1, factorized_reduce):
+    """The operations by name, from the layers that convolve."""
+
+    def of(layer, size):
+        return lambda channels, stride, edges, affine, wide=False: layer(size, channels, stride, edges, affine, wide)
+
+    def pool(kind):
+        return lambda channels, stride, edges, affine, wide=False: Pool(kind, stride, edges, affine, wide)
+
+    def skip(channels, stride, edges, affine, wide=False):
+        return Identity(edges, wide) if stride == 1 else factorized_reduce(channels, edges, affine)
+
+    def conv_7x1_1x7(channels, stride, edges, affine):
+        return conv_7x1(channels, stride, edges, affine)
+
+    return {
+        "none": Zero,
+        "max_pool_3x3": pool("MAX"),
+        "avg_pool_3x3": pool("AVG"),
+        "skip_connect": skip,
+        "sep_conv_3x3": of(sep_conv, 3),
+        "sep_conv_5x5": of(sep_conv, 5),
+        "dil_conv_3x3": of(dil_conv, 3),
+        "dil_conv_5x5": of(dil_conv, 5),
+        "sep_conv_7x7": of(sep_conv, 7),
+        "conv_7x1_1x7": conv_7x1_1x7,
+    }
 
 
-def _avg_pool(channels, stride, edges, affine, wide=False):
-    return Pool("AVG", stride, edges, affine, wide)
-
-
-def _skip(channels, stride, edges, affine, wide=False):
-    return Identity(edges, wide) if stride == 1 else FactorizedReduce(channels, edges, affine)
-
-
-def _sep_conv(kernel_size):
-    def make(channels, stride, edges, affine, wide=False):
-        return SepConv(kernel_size, channels, stride, edges, affine, wide)
-
-    return make
-
-
-def _dil_conv(kernel_size):
-    def make(channels, stride, edges, affine, wide=False):
-        return DilConv(kernel_size, channels, stride, edges, affine, wide)
-
-    return make
-
-
-# The first eight, in this order, are what a search chooses from.
-OPS = {
-    "none": Zero,
-    "max_pool_3x3": _max_pool,
-    "avg_pool_3x3": _avg_pool,
-    "skip_connect": _skip,
-    "sep_conv_3x3": _sep_conv(3),
-    "sep_conv_5x5": _sep_conv(5),
-    "dil_conv_3x3": _dil_conv(3),
-    "dil_conv_5x5": _dil_conv(5),
-    "sep_conv_7x7": _sep_conv(7),
-    "conv_7x1_1x7": Conv7x1,
-}
-SEARCHED = tuple(OPS)[:8]
+OPS = operations(SepConv, DilConv, Conv7x1, FactorizedReduce)
+SEARCHED = tuple(OPS)[:8]  # the first eight, in this order, are what a search chooses from

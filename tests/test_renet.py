@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ops.recurrent import OPS, SEARCHED
 from tests import reference
-from tfdarts import cost, evalnet, genotype, optimizers, recurrent, renet, space
+from tfdarts import cost, genotype, optimizers, recurrent, renet, saved, space
 from tfdarts.strategies.darts import Darts
 from tfdarts.training import Training
 
@@ -403,7 +403,7 @@ def test_training_saving_and_loading(cell, tmp_path):
     training.fit(data, epochs=2, verbose=0, shuffle=False)
     assert np.isfinite(training.evaluate(data, verbose=0, return_dict=True)["loss"])
     net.save(tmp_path / "model.keras")
-    loaded = evalnet.load(tmp_path / "model.keras")
+    loaded = saved.load(tmp_path / "model.keras")
     assert loaded.cell == cell
     assert loaded.options == net.options
     np.testing.assert_array_equal(loaded(images, training=False), net(images, training=False))

@@ -3,7 +3,6 @@
 import keras
 import tensorflow as tf
 
-from ops.common import FactorizedReduce, ReLUConvBN
 from tfdarts.genotype import NONE
 
 
@@ -19,6 +18,7 @@ class Cell(keras.layers.Layer):
         num_nodes: int.
         reduction_before: whether the cell before this one halved its map, so that the first input must be halved.
         affine: whether the preprocessing's BatchNorm has scale and offset.
+        preprocess: `(channels, halve, affine) -> layer` for the inputs, as a `Space` has it.
         bottleneck: layer like those of `outgoing`, with one edge, which the concatenation goes through; or None.
 
     Call arguments:
@@ -31,10 +31,12 @@ class Cell(keras.layers.Layer):
         `(batch, height', width', len(concat) * channels)`.
     """
 
-    def __init__(self, channels, outgoing, concat, num_nodes, reduction_before, affine, bottleneck=None, **kwargs):
+    def __init__(
+        self, channels, outgoing, concat, num_nodes, reduction_before, affine, preprocess, bottleneck=None, **kwargs
+    ):
         super().__init__(**kwargs)
-        preprocess = FactorizedReduce(channels, 1, affine) if reduction_before else ReLUConvBN(channels, affine)
-        self.preprocess0, self.preprocess1 = preprocess, ReLUConvBN(channels, affine)
+        self.preprocess0 = preprocess(channels, reduction_before, affine)
+        self.preprocess1 = preprocess(channels, False, affine)
         # One flat tuple: Keras saves layers in a tuple, but passes over tuples within tuples without a word.
         self.edges = tuple(layer for layers in outgoing for layer in layers)
         self.sources = tuple(source for source, layers in enumerate(outgoing) for _ in layers)

@@ -10,6 +10,7 @@ from absl import app, flags, logging
 
 from tfdarts import on_images, on_text, recipes
 from tfdarts import run as run_folder
+from tfdarts import space as operations
 from tfdarts.errors import UserError
 
 TASKS = {"conv": on_images, "renet": on_images, "recurrent": on_text}
@@ -29,7 +30,14 @@ def define(stage):
     for name, (value, text) in _COMMON.items():
         default = _UNSET.get(name, value)
         _DEFINE[bool if value is None else type(value)](name, None, f"{text}; default: {default}")
+    define_operation_options()
     flags.DEFINE_bool("dry_run", False, "print what the network costs as JSON, without data, and stop")
+
+
+def define_operation_options():
+    """Defines a flag for every option of the operation modules in `ops/`."""
+    for name, (value, text) in operations.option_flags().items():
+        _DEFINE[type(value)](name, None, f"{text}; default: {value}")
 
 
 # Options of every run beside the recipe's; an unset boolean depends on the machine.
@@ -70,13 +78,13 @@ def space(genotypes=()):
 
 def options(stage, genotypes=()):
     """The resolved options of a stage: the recipe's or the resumed run's, and over them what the user gave."""
-    names = [*recipes.defaults(stage), *_COMMON]
+    names = [*recipes.defaults(stage), *_COMMON, *operations.option_flags()]
     given = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
     if FLAGS.resume is not None:
         given |= {name: FLAGS[name].value for name in ("space", "recipe") if FLAGS[name].value is not None}
         return run_folder.saved_options(FLAGS.resume, stage, given)
     recipe = FLAGS.recipe or recipes.DEFAULTS[space(genotypes)]
-    common = {name: value for name, (value, _) in _COMMON.items()}
+    common = {name: value for name, (value, _) in _COMMON.items()} | dict.fromkeys(operations.option_flags())
     return types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, given, common)), seen=None)
 
 
@@ -100,6 +108,7 @@ def train_command(options, paths):
     words += ["--data_dir", options.data_dir] if options.data_dir else []
     words += ["--image_size", options.image_size] if getattr(options, "image_size", 0) else []
     words += ["--seed", options.seed] if options.seed else []  # it chooses what is held out for testing
+    words += [f"--{name}={value}" for name, value in operations.given(options).items()]
     return shlex.join(map(str, [*words, "--genotype_file", *paths]))
 
 

@@ -50,6 +50,7 @@ class EvaluationNetwork(TrainedNetwork):
         network: `"cifar"` or `"imagenet"`, which chooses stem and auxiliary head.
         stem_multiplier: int, the CIFAR stem has this many times `channels`.
         preprocessing: as in `TrainedNetwork`.
+        ops_options: dictionary of the operation module's options; None for its defaults.
 
     Call arguments:
         images: `(batch, height, width, channels_in)`.
@@ -70,6 +71,7 @@ class EvaluationNetwork(TrainedNetwork):
         network="cifar",
         stem_multiplier=3,
         preprocessing=None,
+        ops_options=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -85,8 +87,9 @@ class EvaluationNetwork(TrainedNetwork):
             "stem_multiplier": stem_multiplier,
             "preprocessing": preprocessing,
         }
-        space = spaces.load(self.genotype.ops)
+        space = spaces.load(self.genotype.ops, ops_options)
         space.check(self.genotype)
+        self.options["ops_options"] = space.options
         imagenet = network == "imagenet"
         if imagenet:
             self.stem = ImageNetStem(channels, name="stem")
@@ -105,8 +108,9 @@ class EvaluationNetwork(TrainedNetwork):
                     concat,
                     len(self.genotype.edges(reduction)) // 2,
                     before or (index == 0 and self.stem.reduces),
-                    affine=True,
-                    bottleneck=bottleneck,
+                    True,
+                    space.preprocess,
+                    bottleneck,
                     name=f"cell_{index}",
                 )
             )

@@ -46,7 +46,8 @@ def supernet(options, shape, classes):
         network = ReNetSupernet(operations, classes, *parts)
     else:
         parts = (options.init_channels, options.layers, options.nodes, options.multiplier, options.stem_multiplier)
-        network = Supernet(space.load(options.ops, options.location), classes, *parts)
+        operations = space.load(options.ops, space.given(options), options.location)
+        network = Supernet(operations, classes, *parts)
     network.build((None, *shape))
     return network
 
@@ -114,7 +115,7 @@ def network(options, cells, shape, classes):
         result = ReNetNetwork(cells or options.rnn_cell, classes, *parts)
     else:
         parts = (options.init_channels, options.layers, options.auxiliary, options.network, options.stem_multiplier)
-        result = EvaluationNetwork(cells, classes, *parts, preprocessing)
+        result = EvaluationNetwork(cells, classes, *parts, preprocessing, space.given(options))
     result.build((None, *shape))
     return result
 
@@ -194,12 +195,12 @@ def results(learner, options, data):
     return test(learner, data, options.batch_size) | costs(learner.network, data[0].shape)
 
 
-def evaluate(network, source, data_dir, batch_size):
-    """Tests a saved network.
+def load_for(network, source, data_dir):
+    """The images for a saved network, as `load` gives them.
 
     Args:
         source: name of a data set with the same classes; None for the one that it was trained on.
-        data_dir, batch_size: as for training; None for their defaults.
+        data_dir: as for training.
 
     Raises:
         UserError: if the network does not know what images it takes, or the data set is another.
@@ -207,7 +208,7 @@ def evaluate(network, source, data_dir, batch_size):
     known = network.options["preprocessing"]
     if known is None:
         raise UserError("the model does not know what images it was trained on; train.py saves that with a model")
-    data = images.load(
+    return images.load(
         source or known["dataset"],
         data_dir,
         known["seed"],
@@ -215,6 +216,15 @@ def evaluate(network, source, data_dir, batch_size):
         known["augmentation"],
         statistics=known,
     )
+
+
+def tester(network):
+    """A learner that only tests a network."""
     learner = Training(network)
     learner.compile(jit_compile=False)
-    return test(learner, data, batch_size or 96)
+    return learner
+
+
+def evaluate(network, source, data_dir, batch_size):
+    """Tests a saved network; arguments as in `load_for`, and images per step (None for 96)."""
+    return test(tester(network), load_for(network, source, data_dir), batch_size or 96)

@@ -1,18 +1,21 @@
 """Loads an operation module; the only importer of `ops/`."""
 
+import collections.abc
 import dataclasses
 import importlib
 import importlib.util
 import inspect
 import os
 import pathlib
+import pkgutil
 import sys
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ops import attention_modules
+import ops as modules
+from ops import attention_modules, common
 from tfdarts.errors import UserError
 from tfdarts.genotype import NONE
 
@@ -43,11 +46,15 @@ class Space:
         searched: names that a search chooses from, in the order of the architecture parameters' columns.
         after: likewise for what follows the operation on the same edge; empty for nothing.
         end: likewise for what follows the concatenation of a cell; empty for nothing.
+        options: what the module was made with, by name; empty if it has no options.
+        preprocess: `(channels, halve, affine) -> layer` for the inputs of a cell.
     """
 
     name: str
     ops: dict
     searched: tuple
+    options: dict = dataclasses.field(default_factory=dict)
+    preprocess: collections.abc.Callable = common.preprocess
     after: tuple = ()
     end: tuple = ()
 
@@ -112,12 +119,25 @@ def _accepted(function):
     return tuple(inspect.signature(function).parameters)
 
 
-def load(name, location="no_attention", recurrent=False):
+def option_flags():
+    """The options of the modules of `ops/`: name to default and help text."""
+    found = (importlib.import_module(f"ops.{module.name}") for module in pkgutil.iter_modules(modules.__path__))
+    return {name: option for module in found for name, option in getattr(module, "OPTIONS", {}).items()}
+
+
+def given(options):
+    """Those of a run's options that were given for its operation module, by name."""
+    values = {name: getattr(options, name, None) for name in option_flags()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def load(name, options=None, location="no_attention", recurrent=False):
     """Loads an operation module.
 
     Args:
         name: a module of `ops/` (`regular`), a dotted path (`mypackage.myops`), looked up as Python does and in the
             working directory, or a Python file (`./myops.py`).
+        options: dictionary of the module's options; those left out have their defaults.
         location: one of `LOCATIONS`: where a search places attention modules.
         recurrent: whether the operations are those of recurrent cells, functions from a tensor to one of its shape.
 
@@ -125,16 +145,17 @@ def load(name, location="no_attention", recurrent=False):
         A `Space`.
 
     Raises:
-        SpaceError: if there is no such module or location, or the module breaks the contract.
+        SpaceError: if there is no such module or location, or the module breaks the contract or takes other options.
     """
     if location not in LOCATIONS:
         raise SpaceError(f"--location must be one of {', '.join(LOCATIONS)}. Received: {location!r}.")
     module = _module(name)
+    made, options = _make(module, name, options or {})
     contract = "(tensor)" if recurrent else "(channels, stride, edges, affine)"
-    ops = getattr(module, "OPS", None)
+    ops = getattr(made, "OPS", None)
     if not isinstance(ops, dict) or not ops:
         raise SpaceError(f"Operation module {name!r} lacks OPS, a dictionary of {contract}.")
-    searched = tuple(getattr(module, "SEARCHED", ops))
+    searched = tuple(getattr(made, "SEARCHED", ops))
     unknown = sorted(set(searched) - set(ops) - ({NONE} if recurrent else set()))
     if unknown:
         raise SpaceError(f"{name}: SEARCHED names {', '.join(unknown)}, which OPS does not have.")
@@ -145,21 +166,43 @@ def load(name, location="no_attention", recurrent=False):
         if missing:
             raise SpaceError(f"{name}: OPS[{op!r}] does not take {' and '.join(missing)}.")
     if recurrent:
-        space = Space(name, dict(ops), searched)
+        space = Space(name, dict(ops), searched, options)
         for op in ops:
             _try_function(space, op)
         return space
-    modules = attention_modules.OPS
+    attention = attention_modules.OPS
     columns = {
-        "attention": tuple(modules),
-        "mixed": searched + tuple(module for module in modules if module != "Identity" and module not in searched),
+        "attention": tuple(attention),
+        "mixed": searched + tuple(module for module in attention if module != "Identity" and module not in searched),
     }
     chosen = {part: columns[kind] for part, kind in LOCATIONS[location].items()}
-    space = Space(name, modules | ops, **({"searched": searched} | chosen))
+    space = Space(
+        name,
+        attention | ops,
+        **{"searched": searched} | chosen,
+        options=options,
+        preprocess=getattr(made, "PREPROCESS", common.preprocess),
+    )
     if not module.__name__.startswith("ops."):
         for op in ops:
             _try(space, op)
     return space
+
+
+def _make(module, name, given):
+    """The module, or what it makes of its options; and the options as they should be kept."""
+    known = getattr(module, "OPTIONS", {})
+    if unknown := [f"--{option}" for option in given if option not in known]:
+        takes = ", ".join(f"--{option}" for option in known) or "none"
+        raise SpaceError(f"Operation module {name!r} takes no {', '.join(unknown)} (its options: {takes}).")
+    if not known:
+        return module, {}
+    options = {option: default for option, (default, _) in known.items()} | given
+    try:
+        made = module.make(**options)
+    except ValueError as error:
+        raise SpaceError(str(error)) from None
+    return made, getattr(made, "options", options)
 
 
 def _module(name):

@@ -104,7 +104,9 @@ class Supernet(keras.Model):
                 outgoing.append((MixedEdges(space, space.searched, width, stride, targets, then=then),))
             concat = range(2 + nodes - multiplier, 2 + nodes)
             end = MixedEdges(space, space.end, multiplier * width, 1, (0,), wide=True) if space.end else None
-            cells.append(Cell(width, outgoing, concat, nodes, before, False, end, name=f"cell_{index}"))
+            cells.append(
+                Cell(width, outgoing, concat, nodes, before, False, space.preprocess, end, name=f"cell_{index}")
+            )
         self.cells = tuple(cells)
         self.cell_is_reduction = tuple(reduction for _, reduction, _ in plan(layers, channels))
         self.classifier = Linear(classes, name="classifier")
