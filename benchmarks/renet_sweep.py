@@ -53,12 +53,13 @@ def layers(patch, vertical, units):
 
 
 def main(args):
+    from tfdarts import run
+
+    run.configure_tensorflow()  # before TensorFlow, for the environment
+
     import numpy as np
     import tensorflow as tf
 
-    from tfdarts import run  # first, for the environment that it sets
-
-    run.configure_tensorflow()
     x = tf.random.normal((args.batch_size, args.size, args.size, 2 * args.units))
     for patch, vertical in ((2, False), (1, True)):
         ours, theirs, copy = layers(patch, vertical, args.units)
