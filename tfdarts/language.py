@@ -103,9 +103,9 @@ class LanguageModel(keras.Model):
             h, moments = recurrent.step(h, gates, kernels, node, self.concat, normalize, mask)
             return h, (h, *(recurrent.moving(old, moments) for old in statistics))
 
-        time, batch = tf.unstack(tf.shape(tokens))
+        time, batch = tf.shape(tokens)[0], tokens.shape[1] or tf.shape(tokens)[1]
         gates = tf.matmul(tf.reshape(x, [-1, self.units]), from_input)  # of all time steps at once
-        gates = tf.reshape(gates, [time, tokens.shape[1] or batch, 2 * self.units])
+        gates = tf.reshape(gates, [time, batch, 2 * self.units])
         raw, (hidden, *statistics) = recurrent.unroll(cell, gates, (hidden, *statistics))
         dropped = raw * masks["dropout"] if "dropout" in masks else raw
         logits = tf.matmul(tf.reshape(dropped, [-1, self.units]), embedding, transpose_b=True) + self.bias
