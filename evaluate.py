@@ -13,6 +13,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("model_path", None, "a model.keras that train.py saved")
 flags.DEFINE_string("dataset", None, "data set with the same classes; default: the one it was trained on")
 flags.DEFINE_string("data_dir", None, "folder of data prepared by TensorFlow Datasets; default: its own")
+flags.DEFINE_string("ops", None, "where the operation module lies now, if it has moved")
 flags.DEFINE_integer("batch_size", 96, "images per step")
 
 
@@ -23,7 +24,7 @@ def main(_):
     if not path.is_file():
         raise cli.UserError(f"there is no file {path}")
     try:
-        network = evalnet.load(path)
+        network = evalnet.load(path, FLAGS.ops)
     except ValueError as error:
         raise cli.UserError(f"cannot load {path}: {error}") from error
     trained_on = network.options["preprocessing"]

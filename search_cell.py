@@ -72,37 +72,42 @@ def main(_):
     if FLAGS.dry_run:
         return dry_run(options)
 
+    job = JOBS[options.space](options)
+    log = cli.start_run(options)
+    order = "second" if options.unrolled else "first"
+    print(f"searching {options.space} cells, {order} order, run in {log.folder}")
+    run.fit(log, job, options.epochs, options.checkpoint_minutes, [run.Genotypes(log)])
+    finish(log, job.model.genotype(), options)
+
+
+def on_images(options):
+    """The search on images."""
     train, valid, _ = cli.load_images(options)
     train, valid = images.search_halves(train, valid, options.train_portion, options.use_validation, options.seed)
     for half in (train, valid):
         images.check_batch_size(half, options.batch_size)
-    supernet, search = build(options, train.shape, train.classes)
-
+    _, search = build(options, train.shape, train.classes)
     length = options.cutout_length if options.cutout else 0
 
     def batches(step):
         halves = ((train, options.seed), (valid, options.seed + 1))
         return images.pairs(*(images.train_batches(x, options.batch_size, seed, length, step) for x, seed in halves))
 
-    log = cli.start_run("search_arch", options)
-    print(f"searching {'second' if options.unrolled else 'first'} order on {options.dataset}, run in {log.folder}")
-    run.fit(
-        log,
+    return run.Job(
         search,
         batches,
         images.steps_per_epoch(train, options.batch_size),
-        options.epochs,
         optimizers.cosine(options.learning_rate, options.learning_rate_min, options.epochs),
-        options.checkpoint_minutes,
-        [run.Genotypes(log)],
         images.test_batches(valid, options.batch_size),
     )
-    finish(log, search.genotype(), options)
+
+
+JOBS = {"conv": on_images}
 
 
 def draw(options):
     """`--strategy random`: writes genotypes drawn uniformly, and says how to train them."""
-    log = cli.start_run("search_arch", options)
+    log = cli.start_run(options)
     operations = space.load(options.ops)
     drawn = random.genotypes(operations, options.nodes, options.multiplier, options.samples, options.seed)
     paths = [log.write(f"genotype_{i}.json", cells.to_json()) for i, cells in enumerate(drawn, 1)]

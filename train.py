@@ -18,7 +18,7 @@ flags.DEFINE_string(
     "genotype_file", None, "genotype: a JSON file, or a text with Genotype(...); several files are trained in turn"
 )
 flags.DEFINE_string("arch", None, f"genotype by name: {', '.join(genotype.names())}")
-flags.DEFINE_string("ops", None, "operation module; the genotype names it, another one is refused")
+flags.DEFINE_string("ops", None, "where the genotype's operation module lies now, if it has moved; another is refused")
 
 
 def load_genotypes(more):
@@ -28,16 +28,17 @@ def load_genotypes(more):
     if FLAGS.resume is not None:
         if FLAGS.genotype_file is not None or FLAGS.arch is not None:
             raise cli.UserError("--resume goes on with the run's own genotype; leave out --genotype_file and --arch")
-        return [genotype.load(f"{FLAGS.resume}/genotype.json")]
+        return [_with_module(genotype.load(f"{FLAGS.resume}/genotype.json"))]
     if (FLAGS.genotype_file is None) == (FLAGS.arch is None):
         raise cli.UserError("give either --genotype_file FILE or --arch NAME")
-    if FLAGS.arch is not None and FLAGS.arch not in [*genotype.names(), *genotype.ALIASES]:
-        raise cli.UserError(f"no genotype is called {FLAGS.arch!r}; there are {', '.join(genotype.names())}")
-    loaded = [genotype.load(name) for name in [FLAGS.genotype_file or FLAGS.arch, *more]]
-    for cells in loaded:
-        if FLAGS.ops is not None and FLAGS.ops != cells.ops:
-            raise cli.UserError(f"--ops {FLAGS.ops} contradicts the genotype, which names {cells.ops}")
-    return loaded
+    space = cli.space()
+    if FLAGS.arch is not None and FLAGS.arch not in [*genotype.names(space), *genotype.ALIASES]:
+        raise cli.UserError(f"no genotype is called {FLAGS.arch!r}; there are {', '.join(genotype.names(space))}")
+    return [_with_module(genotype.load(name, space)) for name in [FLAGS.genotype_file or FLAGS.arch, *more]]
+
+
+def _with_module(cells):
+    return cells if FLAGS.ops is None else cells.with_module(FLAGS.ops)
 
 
 def build(options, cells, shape, classes):
@@ -109,18 +110,16 @@ def train_and_test(options, cells, train, test):
     if options.schedule == "exponential":
         schedule = optimizers.exponential(options.learning_rate, options.gamma)
     length = options.cutout_length if options.cutout else 0
-    log = cli.start_run("eval_arch", options)
-    log.write("genotype.json", cells.to_json())
-    print(f"training on {options.dataset}, run in {log.folder}")
-    seconds = run.fit(
-        log,
+    job = run.Job(
         training,
         lambda step: images.train_batches(train, options.batch_size, options.seed, length, step),
         images.steps_per_epoch(train, options.batch_size),
-        options.epochs,
         schedule,
-        options.checkpoint_minutes,
     )
+    log = cli.start_run(options)
+    log.write("genotype.json", cells.to_json())
+    print(f"training on {options.dataset}, run in {log.folder}")
+    seconds = run.fit(log, job, options.epochs, options.checkpoint_minutes)
     result = training.evaluate(images.test_batches(test, options.batch_size), return_dict=True, verbose=0)
     results = {
         "test_error_percent": 100 * (1 - result["accuracy"]),

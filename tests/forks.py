@@ -31,9 +31,10 @@ class Forks:
             text=True,
         )
 
-    def run(self, *arguments, code=0):
+    def run(self, *arguments, code=0, cwd=ROOT):
         """Runs a script with arguments; returns its `stdout` and `stderr` after checking its exit code."""
-        print(json.dumps([str(argument) for argument in arguments]), file=self.process.stdin, flush=True)
+        order = {"arguments": [str(argument) for argument in arguments], "cwd": str(cwd)}
+        print(json.dumps(order), file=self.process.stdin, flush=True)
         result = types.SimpleNamespace(**json.loads(self.process.stdout.readline()))
         if result.returncode != code:
             raise AssertionError(f"exit code {result.returncode} instead of {code}\n{result.stderr[-3000:]}")
@@ -44,7 +45,8 @@ class Forks:
         self.process.wait()
 
 
-def _child(arguments, out, err):
+def _child(arguments, cwd, out, err):
+    os.chdir(cwd)
     for descriptor, file in ((1, out), (2, err)):
         os.dup2(file.fileno(), descriptor)
     script, *rest = arguments
@@ -55,7 +57,7 @@ def _child(arguments, out, err):
             runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
         else:
             sys.path.insert(0, str(ROOT))
-            runpy.run_path(script, run_name="__main__")
+            runpy.run_path(str(ROOT / script), run_name="__main__")
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -85,7 +87,7 @@ def main():
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             pid = os.fork()
             if pid == 0:
-                _child(json.loads(line), out, err)
+                _child(**json.loads(line), out=out, err=err)
             _, status = os.waitpid(pid, 0)
             texts = {}
             for name, file in (("stdout", out), ("stderr", err)):

@@ -296,6 +296,9 @@ CASES = [
     (["visualize.py"], "genotype"),
     (["visualize.py", "x"], "DARTS_V2"),
     (["visualize.py", "DARTS", "--format", "gif"], "format"),
+    (["visualize.py", "tests"], "not the folder of a run"),
+    (["-m", "tfdarts.report"], "give the folder"),
+    (["-m", "tfdarts.report", "tests"], "not the folder of a run"),
     (["visualize.py", "DARTS", "--output", "{}/file"], "cannot write"),
 ]
 

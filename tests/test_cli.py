@@ -39,6 +39,19 @@ def test_a_search_leaves_everything_in_its_folder(searched):
     assert lines[0]["learning_rate"] == pytest.approx(0.025)
 
 
+def test_a_search_is_drawn_and_reported(searched, tmp_path, command):
+    drawn = command("visualize.py", searched, "--output", tmp_path).stdout
+    kinds = ("normal", "reduce")
+    names = [f"epoch_{epoch}_{kind}.svg" for epoch in (1, 2) for kind in kinds]
+    names += [*(f"evolution_{kind}.gif" for kind in kinds), *(f"mixing_{kind}.svg" for kind in kinds)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    assert all(str(tmp_path / name) in drawn for name in names) and "c_{k} = concat(0, 1)" in drawn
+    assert command("-m", "tfdarts.report", searched).stdout.strip() == str(searched / "report.html")
+    text = (searched / "report.html").read_text()
+    assert text.count('class="chosen"') == 2 * 2 * 4 and text.count('class="note"') == 0
+    assert f"--genotype_file {searched / 'genotype.json'}" in text
+
+
 def test_training_tests_and_saves_what_evaluate_confirms(searched, tmp_path, command):
     command("train.py", *TINY, "--genotype_file", searched / "genotype.json", "--logdir", tmp_path)
     (made,) = (tmp_path / "eval_arch").iterdir()
@@ -64,13 +77,13 @@ def test_a_dry_run_ends_with_what_it_costs(arguments, expected, command):
 
 
 @pytest.mark.skipif(shutil.which("dot") is not None, reason="Graphviz is installed")
-@pytest.mark.parametrize("file_format", ["svg", "png"])
+@pytest.mark.parametrize("file_format", ["svg", "pdf"])
 def test_drawing_without_graphviz(file_format, tmp_path, command):
     result = command("visualize.py", "DARTS_V2", "--format", file_format, "--output", tmp_path)
     ending = "svg" if file_format == "svg" else "dot"
     text = (tmp_path / f"DARTS_V2_normal.{ending}").read_text()
     assert text.count("sep_conv_3x3") == 5 and "dil_conv_3x3" in text
-    assert ("apt install graphviz" in result.stdout) == (file_format == "png")
+    assert ("apt install graphviz" in result.stdout) == (file_format == "pdf")
 
 
 def test_random_genotypes_are_trained_in_turn_and_end_in_a_table(tmp_path, command):

@@ -1,15 +1,18 @@
 import pytest
 
-from tfdarts import genotype
-from tfdarts.genotype import Genotype, GenotypeError
+from tfdarts import genotype, visualize
+from tfdarts.genotype import Genotype, GenotypeError, RecurrentGenotype
 
 CELL = "[('sep_conv_3x3', 1), ('skip_connect', 0), ('dil_conv_5x5', 2), ('max_pool_3x3', 0)]"
 TEXT = f"Genotype(normal={CELL}, normal_concat=range(2, 4), reduce={CELL}, reduce_concat=[2, 3])"
 
+RECURRENT = "Genotype(recurrent=[('relu', 0), ('tanh', 1), ('identity', 1)], concat=range(1, 4))"
+SHIPPED = ("conv", "recurrent")
 
-@pytest.mark.parametrize("name", genotype.names())
-def test_shipped_genotypes_survive_a_round_trip(name, tmp_path):
-    cells = genotype.load(name)
+
+@pytest.mark.parametrize("space,name", [(space, name) for space in SHIPPED for name in genotype.names(space)])
+def test_shipped_genotypes_survive_a_round_trip(space, name, tmp_path):
+    cells = genotype.load(name, space)
     (tmp_path / "g.json").write_text(cells.to_json())
     assert genotype.load(tmp_path / "g.json") == cells
 
@@ -35,6 +38,22 @@ def test_text_of_logs(text, tmp_path):
     assert cells.normal[0] == ("sep_conv_3x3", 1) and cells.reduce_concat == (2, 3) == cells.normal_concat
 
 
+def test_text_of_a_recurrent_cell(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text(f"INFO genotype = {RECURRENT}\n")
+    cell = genotype.load(path)
+    assert cell == RecurrentGenotype((("relu", 0), ("tanh", 1), ("identity", 1)), (1, 2, 3))
+    assert (cell.space, cell.ops, cell.operations()) == ("recurrent", "recurrent", {"relu", "tanh", "identity"})
+    assert cell.skip_connections() == 1
+    assert cell.with_module("recurrent") == cell
+
+
+def test_recurrent_and_convolutional_genotypes_of_one_name_differ():
+    assert len(genotype.load("DARTS_V1", "recurrent").recurrent) == 8
+    assert len(genotype.load("ENAS", "recurrent").concat) == 6
+    assert len(genotype.load("DARTS_V1").normal) == 8
+
+
 BAD = {
     "empty": "",
     "garbage": "\x00garbage" * 100,
@@ -54,6 +73,14 @@ BAD = {
     "concat too high": TEXT.replace("[2, 3]", "[2, 4]"),
     "missing field": TEXT.replace(", reduce_concat=[2, 3]", ""),
     "unknown field": TEXT.replace("reduce_concat", "extra"),
+    "recurrent source too high": RECURRENT.replace("('tanh', 1)", "('tanh', 2)"),
+    "recurrent negative source": RECURRENT.replace("('tanh', 1)", "('tanh', -1)"),
+    "recurrent none": RECURRENT.replace("tanh", "none"),
+    "recurrent entry": RECURRENT.replace("('tanh', 1)", "'tanh'"),
+    "recurrent concat too high": RECURRENT.replace("range(1, 4)", "[4]"),
+    "recurrent concat of nothing": RECURRENT.replace("range(1, 4)", "[]"),
+    "recurrent and nothing": "Genotype(recurrent=[], concat=[1])",
+    "recurrent of another space": '{"space": "conv", "recurrent": [["tanh", 0]], "concat": [1]}',
     "JSON list": "[1, 2]",
     "other version": '{"version": 99, "normal": []}',
     "other space": '{"space": "rnn", "normal": [["a", 0], ["b", 1]], "normal_concat": [2], '
@@ -78,3 +105,12 @@ def test_a_missing_file_names_the_shipped_ones():
 def test_skips_are_counted():
     cell = (("skip_connect", 0), ("a", 1))
     assert Genotype(cell, (2,), cell, (2,)).skip_connections() == 2
+
+
+def test_a_recurrent_cell_is_drawn(tmp_path):
+    cell = genotype.load("DARTS_V2", "recurrent")
+    (path,) = visualize.draw(cell, tmp_path / "g", "svg")
+    assert path.name == "g_recurrent.svg" and "identity" in path.read_text()
+    graph = visualize.graphs(cell)["recurrent"]
+    assert graph.edge_name(*graph.edges[1][:2]) == "1 to 2" and graph.edges[1][2] == "relu"
+    assert "identity" in visualize.ascii_drawing(cell)

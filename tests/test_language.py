@@ -1,4 +1,8 @@
+import json
 import math
+import os
+import signal
+import types
 
 import keras
 import numpy as np
@@ -7,11 +11,11 @@ import tensorflow as tf
 
 from ops.recurrent import SEARCHED
 from tests import reference
-from tfdarts import genotype, optimizers, recurrent, space
+from tfdarts import genotype, optimizers, recurrent, run, space
 from tfdarts.data import text
 from tfdarts.genotype import RecurrentGenotype
-from tfdarts.language import EvaluationLanguageModel, LanguageSupernet
-from tfdarts.language_training import LanguageTraining
+from tfdarts.language import EvaluationLanguageModel, LanguageSupernet, dropout_masks
+from tfdarts.language_training import FinishEpoch, LanguageTraining, cross_entropy
 from tfdarts.strategies import hypergradient
 from tfdarts.strategies.language import LanguageDarts
 
@@ -208,3 +212,156 @@ def test_parameter_counts(name, count):
     with keras.StatelessScope():  # shapes only
         net.build()
     assert sum(math.prod(v.shape) for v in net.trainable_variables) == count
+    # Every weight is used once per word, but for the bias and, in a search, the kernels of the nodes.
+    again = 28 * 2 * net.units**2 if stage == "search" else 0
+    assert net.multiply_adds() == count - words + again
+
+
+RATES = {"dropout": 0.5, "dropouth": 0.25, "dropoutx": 0.5, "dropouti": 0.2, "dropoute": 0.1}
+STREAM = np.random.default_rng(0).integers(0, 20, 400, np.int32)
+ROWS, VALID = text.batchify(STREAM, 4, "training"), text.batchify(STREAM[:120], 2, "validation")
+
+
+def test_dropout_masks():
+    masks = dropout_masks(RATES, 1000, 20, 50, tf.constant([1, 2], tf.int64), "float32")
+    assert masks["dropoute"].shape == (1000, 1) and masks["dropouth"].shape == (20, 50)
+    for name, mask in masks.items():
+        assert set(np.unique(mask)) == {0.0, np.float32(1 / (1 - RATES[name]))}
+        assert np.mean(mask == 0) == pytest.approx(RATES[name], abs=0.05)
+    again = dropout_masks(RATES, 1000, 20, 50, tf.constant([1, 2], tf.int64), "float32")
+    other = dropout_masks(RATES, 1000, 20, 50, tf.constant([1, 3], tf.int64), "float32")
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(mask, again[name])
+        assert np.any(mask != other[name])
+    assert np.any(masks["dropoutx"] != masks["dropout"])
+    assert not dropout_masks({"dropout": 0.0}, 5, 2, 3, tf.constant([1, 2], tf.int64), "float32")
+
+
+def searching(seed=0):
+    keras.utils.set_random_seed(seed)
+    net = LanguageSupernet(ACTIVATIONS, 20, 6, 2)
+    net.build()
+    darts = CountedSearch(net, 4, 5, RATES, learning_rate=1.0, seed=seed)
+    darts.compile(jit_compile=False)
+    return darts, lambda step: text.search_batches(ROWS, ROWS[:40], 5, seed, step)
+
+
+def training(seed=0):
+    keras.utils.set_random_seed(seed)
+    net = EvaluationLanguageModel(RecurrentGenotype((("tanh", 0), ("relu", 1)), (1, 2)), 20, 6)
+    net.build()
+    learner = CountedTraining(net, 4, 5, RATES, alpha=0.1, learning_rate=1.0, nonmono=1, seed=seed)
+    learner.averaging.assign(1)  # a run that is stopped while it averages
+    learner.compile(jit_compile=False)
+    return learner, lambda step: text.train_batches(ROWS, 5, seed, step)
+
+
+class CountedSearch(LanguageDarts):
+    traces = 0
+
+    def train_step(self, data):
+        self.traces += 1
+        return super().train_step(data)
+
+
+class CountedTraining(LanguageTraining):
+    traces = 0
+
+    def train_step(self, data):
+        self.traces += 1
+        return super().train_step(data)
+
+
+class Stop(keras.callbacks.Callback):
+    """Sends the signal of a polite kill at a step."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.step.numpy()) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def state(learner):
+    return [np.asarray(v.value) for v in learner.state()]
+
+
+@pytest.mark.parametrize("make,steps", [(searching, 8), (training, 9)])
+def test_a_stopped_run_goes_on_to_the_same_bits_in_one_trace(make, steps, tmp_path):
+    learner, batches = make()
+    before = state(learner)
+    finish = (FinishEpoch(),) if make is training else ()
+    job = run.Job(learner, batches, steps, lambda epoch: 1.0, text.whole(VALID), finish)
+    run.fit(run.Run.start(tmp_path, "whole", types.SimpleNamespace()), job, 2, 100)
+    whole = state(learner)
+
+    log = run.Run.start(tmp_path, "stopped", types.SimpleNamespace())
+    written = [run.Genotypes(log)] if make is searching else []
+    run.assign(learner, before)
+    with pytest.raises(run.Stopped):
+        run.fit(log, job, 2, 100, [Stop()])
+    run.assign(learner, [value + 1 for value in before])
+    run.fit(log, job, 2, 100, written)
+    for start, one, other, variable in zip(before, whole, state(learner), learner.state()):
+        np.testing.assert_array_equal(one, other, err_msg=variable.path)
+        if any(variable is v for v in learner.network.variables):
+            assert np.any(start != one), variable.path
+    assert int(learner.step.numpy()) == 2 * steps and learner.traces == 1
+    metrics = [json.loads(line) for line in (log.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["val_perplexity"] for line in metrics] == pytest.approx([np.exp(line["val_loss"]) for line in metrics])
+    if make is searching:
+        assert {f.experimental_get_tracing_count() for f in (learner._both, learner._architecture)} == {1}
+        assert genotype.load(log.folder / "train/genotype_epoch_2") == learner.genotype()
+        line = json.loads((log.folder / "mixing.jsonl").read_text().splitlines()[-1])
+        assert line["tables"]["recurrent"]["edges"] == ["0 to 1", "0 to 2", "1 to 2"]
+
+
+def test_the_averaging_begins_when_the_loss_stops_falling_and_the_best_is_kept():
+    net = EvaluationLanguageModel(RecurrentGenotype((("tanh", 0),), (1,)), 5, 2)
+    net.build()
+    learner = LanguageTraining(net, 2, 5, nonmono=2)
+    seen = []
+    for epoch, loss in enumerate([5.0, 3.0, 4.0, 4.5, 2.9, 3.5, 9.0]):
+        learner.average.assign(tf.fill(learner.average.shape, float(epoch)))
+        learner.finish_epoch(loss)
+        seen.append(int(learner.averaging.numpy()))
+    # 4.5 is not above 5; 3.5 is above 3, the best of more than two epochs before.
+    assert seen == [0, 0, 0, 0, 0, 1, 1]
+    learner.take_best()
+    np.testing.assert_array_equal(net.embedding, np.full((5, 2), 4.0))
+    np.testing.assert_array_equal(learner.evaluated()[0], learner.best)
+
+
+def test_a_saved_model_opens_and_agrees(tmp_path):
+    learner, _ = training()
+    net = learner.network
+    net.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    tokens, hidden = tf.constant(VALID[:9]), tf.zeros((2, 6))
+    for one, other in zip(net(tokens, hidden), loaded(tokens, hidden)):
+        np.testing.assert_array_equal(one, other)
+    assert loaded.genotype == net.genotype
+
+
+def test_evaluation_does_not_depend_on_how_the_text_is_cut():
+    learner, _ = training()
+    for rows in (VALID, text.batchify(STREAM, 1, "test")):  # testing follows validation, with other columns
+        loss = learner.evaluate(text.whole(rows), verbose=0, return_dict=True)["loss"]
+        (logits, *_), _ = learner.read(learner.evaluated()[0], rows[:-1], tf.zeros((rows.shape[1], 6)), training=False)
+        np.testing.assert_allclose(loss, cross_entropy(logits, rows[1:]), rtol=1e-6)
+    losses = []
+    for bptt in (5, 7):
+        learner.bptt = bptt
+        learner.compile(jit_compile=False)
+        losses.append(learner.evaluate(text.whole(VALID), verbose=0, return_dict=True)["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_activations_of_the_users_own(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("import keras\nOPS = {'gelu': keras.ops.gelu, 'tanh': keras.ops.tanh}")
+    net = LanguageSupernet(space.load(str(path), recurrent=True), 20, 6, 2)
+    net.build()
+    darts = LanguageDarts(net, 4, 5)
+    net(VALID[:3], tf.zeros((2, 6)), darts.mixing(), training=True)
+    found = darts.genotype()
+    assert {name for name, _ in found.recurrent} <= {"gelu", "tanh"}
+    EvaluationLanguageModel(found, 20, 6)

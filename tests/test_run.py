@@ -109,7 +109,8 @@ class Small(Learner):
 
 @pytest.fixture
 def log(tmp_path):
-    return run.Run.start(tmp_path, "search_arch", run.types.SimpleNamespace(epochs=3, layers=2, checkpoint_minutes=1.0))
+    options = run.types.SimpleNamespace(stage="search", epochs=3, layers=2, checkpoint_minutes=1.0)
+    return run.Run.start(tmp_path, "search_arch", options)
 
 
 def saved(log, model, *steps):
@@ -163,15 +164,15 @@ def test_lines_that_the_checkpoint_does_not_hold_are_dropped(log):
 
 
 def test_a_changed_configuration_is_refused_by_name(log):
-    assert run.saved_options(log.folder, ["layers"], {"epochs": 4, "checkpoint_minutes": 2.0}).epochs == 4
-    assert run.saved_options(log.folder, ["layers"], {"layers": 2}).layers == 2
+    assert run.saved_options(log.folder, "search", {"epochs": 4, "checkpoint_minutes": 2.0}).epochs == 4
+    assert run.saved_options(log.folder, "search", {"layers": 2}).layers == 2
     for given, name in (({"epochs": 2}, "--epochs 2"), ({"layers": 3, "nodes": 4}, "--layers 3 .was 2., --nodes 4")):
         with pytest.raises(UserError, match=name):
-            run.saved_options(log.folder, ["layers"], given)
+            run.saved_options(log.folder, "search", given)
     with pytest.raises(UserError, match="not the folder of a run"):
-        run.saved_options(log.folder / "nothing", [], {})
+        run.saved_options(log.folder / "nothing", "search", {})
     with pytest.raises(UserError, match="is a run of"):
-        run.saved_options(log.folder, ["nodes"], {})
+        run.saved_options(log.folder, "train", {})
 
 
 def test_a_resumed_run_can_move_to_another_folder(log, tmp_path):

@@ -17,6 +17,7 @@ with quiet():
     tf.config.list_physical_devices("GPU")  # where there is none, the first look for one complains
 
     from tfdarts.evalnet import EvaluationNetwork
+    from tfdarts.language import EvaluationLanguageModel
     from tfdarts.renet import ReNetNetwork
 
-__all__ = ["EvaluationNetwork", "ReNetNetwork"]
+__all__ = ["EvaluationLanguageModel", "EvaluationNetwork", "ReNetNetwork"]

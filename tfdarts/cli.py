@@ -18,9 +18,11 @@ _DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFI
 
 
 def define(stage):
-    """Defines `--recipe` and one flag for every option of a stage, unset until the user sets it."""
-    flags.DEFINE_string("recipe", recipes.DEFAULT, f"hyperparameters by name: {', '.join(recipes.RECIPES)}")
-    for name, value in recipes.RECIPES[recipes.DEFAULT][stage].items():
+    """Defines `--space`, `--recipe` and one flag for every option of a stage, unset until the user sets it."""
+    flags.DEFINE_enum("space", None, list(recipes.DEFAULTS), "what is searched; default: the recipe's, or conv")
+    there = ", ".join(name for name, recipe in recipes.RECIPES.items() if stage in recipe)
+    flags.DEFINE_string("recipe", None, f"hyperparameters by name: {there}; default: the space's first")
+    for name, value in recipes.defaults(stage).items():
         _DEFINE[type(value)](name, None, recipes.HELP[name] + "; default: the recipe's")
     flags.DEFINE_string("resume", None, "folder of a run to go on with, from its last checkpoint, with its options")
     flags.DEFINE_string("logdir", None, "folder of all runs; default: logs, or where the resumed run is")
@@ -41,6 +43,7 @@ _COMMON = {
 }
 
 
+_FOLDERS = {"search": "search_arch", "train": "eval_arch"}
 _UNSET = {
     "data_dir": "TensorFlow Datasets' own",
     "flip": "by data set, not for digits",
@@ -48,17 +51,28 @@ _UNSET = {
 }
 
 
+def space():
+    """The space that the flags ask for.
+
+    Raises:
+        UserError: if `--space` and `--recipe` contradict each other.
+    """
+    of_recipe = recipes.RECIPES.get(FLAGS.recipe, {}).get("space")
+    if FLAGS.space and of_recipe and FLAGS.space != of_recipe:
+        raise UserError(f"--recipe {FLAGS.recipe} is for --space {of_recipe}, not {FLAGS.space}")
+    return FLAGS.space or of_recipe or "conv"
+
+
 def options(stage):
     """The resolved options of a stage: the recipe's or the resumed run's, and over them what the user gave."""
-    names = [*recipes.RECIPES[recipes.DEFAULT][stage], *_COMMON]
+    names = [*recipes.defaults(stage), *_COMMON]
     given = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
     if FLAGS.resume is not None:
-        if FLAGS["recipe"].using_default_value is False:
-            given["recipe"] = FLAGS.recipe
-        return run_folder.saved_options(FLAGS.resume, names, given)
-    resolved = recipes.resolve(FLAGS.recipe, stage, given)
+        given |= {name: FLAGS[name].value for name in ("space", "recipe") if FLAGS[name].value is not None}
+        return run_folder.saved_options(FLAGS.resume, stage, given)
+    recipe = FLAGS.recipe or recipes.DEFAULTS[space()]
     common = {name: value for name, (value, _) in _COMMON.items()}
-    return types.SimpleNamespace(**common | vars(resolved), data=None)
+    return types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, given, common)), data=None)
 
 
 def load_images(options):
@@ -86,18 +100,18 @@ def load_images(options):
     return parts
 
 
-def start_run(kind, options):
+def start_run(options):
     """The folder of a new run, or of the one that `--resume` names."""
     if FLAGS.resume is not None:
         return run_folder.Run.resume(FLAGS.resume, FLAGS.logdir, options)
-    return run_folder.Run.start(FLAGS.logdir or "logs", kind, options)
+    return run_folder.Run.start(FLAGS.logdir or "logs", _FOLDERS[options.stage], options)
 
 
 def train_command(options, paths):
     """The command that trains the genotypes in files, on the data that a search ran on."""
     there = recipes.RECIPES[options.recipe]
     words = ["python3", "train.py"]
-    if options.recipe != recipes.DEFAULT and "train" in there:
+    if options.recipe not in recipes.DEFAULTS.values() and "train" in there:
         words += ["--recipe", options.recipe]
     if "train" not in there or options.dataset != there["train"]["dataset"]:
         words += ["--dataset", options.dataset]

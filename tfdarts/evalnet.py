@@ -142,14 +142,26 @@ class EvaluationNetwork(TrainedNetwork):
         return {"genotype": self.genotype.to_dict(), **self.options}
 
 
-def load(path):
+def load(path, ops=None):
     """Loads a saved `TrainedNetwork`, in Keras's safe mode.
 
+    Args:
+        path: of the file.
+        ops: name of the operation module, if it lies elsewhere than it did; None for the name that was saved.
+
     Raises:
-        ValueError: if the file is damaged or holds something else.
+        ValueError: if the file is damaged or holds something else, or `ops` names another module.
     """
+
+    class Moved(EvaluationNetwork):
+        @classmethod
+        def from_config(cls, config):
+            cells = genotypes.from_dict(config["genotype"])
+            return EvaluationNetwork(**config | {"genotype": cells.with_module(ops or cells.ops)})
+
     try:
-        network = keras.saving.load_model(path)
+        with keras.saving.custom_object_scope({"tfdarts>EvaluationNetwork": Moved}):
+            network = keras.saving.load_model(path)
     except Exception as error:  # Keras raises many kinds for a damaged or foreign file
         raise ValueError(str(error).splitlines()[0]) from error
     if not isinstance(network, TrainedNetwork):

@@ -68,6 +68,15 @@ class Genotype:
         _check(self.space == "conv", f"`space` must be 'conv'. Received: {self.space!r}.")
         _check(isinstance(self.ops, str), f"`ops` must name an operation module. Received: {self.ops!r}.")
 
+    def with_module(self, ops):
+        """The same cells, with `ops` naming their operation module, which may lie elsewhere than it did.
+
+        Raises:
+            GenotypeError: if `ops` names another module.
+        """
+        _check(same_module(ops, self.ops), f"--ops {ops} contradicts the genotype, which names {self.ops}")
+        return dataclasses.replace(self, ops=ops)
+
     def edges(self, reduction):
         """The `(op, source)` entries of the reduction or the normal cell."""
         return self.reduce if reduction else self.normal
@@ -154,6 +163,7 @@ class RecurrentGenotype:
         }
 
     to_json = Genotype.to_json
+    with_module = Genotype.with_module
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +188,16 @@ class ReNetGenotype(RecurrentGenotype):
 
 
 SPACES = {"conv": Genotype, "recurrent": RecurrentGenotype, "renet": ReNetGenotype}
+
+
+def same_module(one, other):
+    """Whether two names of operation modules mean the same one: a user's file or dotted path may have moved."""
+    own = "." in one and "." in other  # the modules of `ops/` are named without
+    return one == other or (own and _last_name(one) == _last_name(other))
+
+
+def _last_name(module):
+    return pathlib.PurePath(module.removesuffix(".py")).name.rpartition(".")[2]
 
 
 def _check(condition, message):

@@ -62,6 +62,15 @@ class LanguageModel(keras.Model):
         self.kernels = uniform("kernels", (self.nodes, self.units, 2 * self.units))
         self.built = True
 
+    @property
+    def products(self):
+        """Number of the nodes' matrix products in one step: one for each pair of a node and a state that it uses."""
+        return self.nodes
+
+    def multiply_adds(self):
+        """Multiply-adds of one word: the cell's matrix products and the decoder."""
+        return (2 + self.products) * 2 * self.units**2 + self.words * self.units
+
     def read(self, tokens, hidden, node, masks=None, normalize=None, statistics=()):
         """Runs the cell over tokens.
 
@@ -94,9 +103,9 @@ class LanguageModel(keras.Model):
             h, moments = recurrent.step(h, gates, kernels, node, self.concat, normalize, mask)
             return h, (h, *(recurrent.moving(old, moments) for old in statistics))
 
-        time, batch = tf.unstack(tf.shape(tokens))
+        time, batch = tf.shape(tokens)[0], tokens.shape[1] or tf.shape(tokens)[1]
         gates = tf.matmul(tf.reshape(x, [-1, self.units]), from_input)  # of all time steps at once
-        gates = tf.reshape(gates, [time, tokens.shape[1], 2 * self.units])
+        gates = tf.reshape(gates, [time, batch, 2 * self.units])
         raw, (hidden, *statistics) = recurrent.unroll(cell, gates, (hidden, *statistics))
         dropped = raw * masks["dropout"] if "dropout" in masks else raw
         logits = tf.matmul(tf.reshape(dropped, [-1, self.units]), embedding, transpose_b=True) + self.bias
@@ -136,6 +145,10 @@ class LanguageSupernet(LanguageModel):
     def tables(self):
         """The table of mixing weights that it takes: name to the names of rows (edges) and columns (activations)."""
         return {"recurrent": (recurrent.edge_names(self.nodes), self.space.searched)}
+
+    @property
+    def products(self):
+        return self.nodes * (self.nodes + 1) // 2
 
     def call(self, tokens, hidden, mixing, masks=None, training=None):
         node = recurrent.MixedNodes(mixing["recurrent"], self.space.searched, self.space.ops)

@@ -78,7 +78,7 @@ class Reading:
             self.update_metrics(cross_entropy(logits, targets), logits, targets)
             return end, hidden
 
-        hidden = tf.zeros((rows.shape[1], self.network.units), weights.dtype)
+        hidden = tf.zeros((rows.shape[1] or tf.shape(rows)[1], self.network.units), weights.dtype)
         tf.while_loop(lambda row, _: row < last, segment, (0, hidden))
         return self.results()
 

@@ -75,9 +75,10 @@ _DARTS_IMAGENET = _DARTS_TRAIN | {
 }
 # The embedded digits, for a first try on a laptop: minutes on two cores, 95 % and more after training.
 RECIPES = {
-    "darts_cifar10": {"search": _DARTS_SEARCH, "train": _DARTS_TRAIN},
-    "darts_imagenet": {"train": _DARTS_IMAGENET},
+    "darts_cifar10": {"space": "conv", "search": _DARTS_SEARCH, "train": _DARTS_TRAIN},
+    "darts_imagenet": {"space": "conv", "train": _DARTS_IMAGENET},
     "digits": {
+        "space": "conv",
         "search": _DARTS_SEARCH
         | {"dataset": "digits", "init_channels": 4, "layers": 3, "epochs": 15, "batch_size": 32, "unrolled": True}
         | {"arch_learning_rate": 3e-3},
@@ -86,7 +87,7 @@ RECIPES = {
         | {"drop_path_prob": 0.1},
     },
 }
-DEFAULT = "darts_cifar10"
+DEFAULTS = {"conv": "darts_cifar10"}  # each space's recipe, where none is named
 
 HELP = {
     "dataset": "digits, an image classification set of TensorFlow Datasets, folder:PATH or npz:FILE",
@@ -156,16 +157,25 @@ class OptionError(UserError):
     """An option that cannot be, with a sentence for the user."""
 
 
-def resolve(recipe, stage, given):
+def defaults(stage):
+    """Every option of a stage that any recipe has, with the value of the first recipe that has it."""
+    options = {}
+    for recipe in RECIPES.values():
+        options = recipe.get(stage, {}) | options
+    return options
+
+
+def resolve(recipe, stage, given, common):
     """The options of a run.
 
     Args:
         recipe: a name in `RECIPES`.
         stage: `"search"` or `"train"`.
         given: options that the user gave, as a dictionary.
+        common: options of every run beside the recipe's, with their defaults.
 
     Returns:
-        A namespace with every option of the stage, and `recipe`.
+        A namespace with every option of the stage, the common ones, `stage`, `space` and `recipe`.
 
     Raises:
         OptionError: for an unknown recipe or an impossible value.
@@ -173,7 +183,11 @@ def resolve(recipe, stage, given):
     if recipe not in RECIPES or stage not in RECIPES[recipe]:
         there = ", ".join(name for name in RECIPES if stage in RECIPES[name])
         raise OptionError(f"There is no recipe {recipe!r} to {stage} by; there are {there}.")
-    options = RECIPES[recipe][stage] | given
+    space, options = RECIPES[recipe]["space"], common | RECIPES[recipe][stage]
+    foreign = ", ".join(f"--{name}" for name in given if name not in options)
+    if foreign:
+        raise OptionError(f"{foreign}: the space {space!r} has no such option; leave it out.")
+    options |= given
     for name, choices in _CHOICES.items():
         if options.get(name, choices[0]) not in choices:
             raise OptionError(f"--{name} must be {' or '.join(choices)}. Received: {options[name]!r}.")
@@ -184,18 +198,18 @@ def resolve(recipe, stage, given):
         unused = ", ".join(f"--{name}" for name in given if name not in _RANDOM_USES)
         raise OptionError(f"--strategy random draws without any training; leave out {unused}.")
     for name, value in options.items():
-        if isinstance(value, (bool, str)):
+        if value is None or isinstance(value, (bool, str)):
             continue
         low = 0 if name in _MAY_BE_ZERO else None
         if not (value >= 0 if low == 0 else value > 0) or value == float("inf"):
             raise OptionError(f"--{name} must be {'at least 0' if low == 0 else 'above 0'}. Received: {value}.")
         if name in _FRACTIONS and value >= 1:
             raise OptionError(f"--{name} must be below 1. Received: {value}.")
-    if stage == "search" and options["multiplier"] > options["nodes"]:
+    if options.get("multiplier", 0) > options.get("nodes", 0):
         nodes, multiplier = options["nodes"], options["multiplier"]
         raise OptionError(f"--multiplier must be at most --nodes ({nodes}). Received: {multiplier}.")
-    if options["augmentation"] == "imagenet" and not options["image_size"]:
+    if options.get("augmentation") == "imagenet" and not options["image_size"]:
         raise OptionError("--augmentation imagenet needs --image_size (paper: 224).")
-    if options["init_channels"] % 2:
+    if options.get("init_channels", 0) % 2:
         raise OptionError(f"--init_channels must be even. Received: {options['init_channels']}.")
-    return types.SimpleNamespace(recipe=recipe, **options)
+    return types.SimpleNamespace(stage=stage, space=space, recipe=recipe, **options)

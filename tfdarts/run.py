@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import types
+import typing
 import zipfile
 
 import keras
@@ -21,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts.errors import UserError
+from tfdarts.genotype import same_module
 
 KEPT = 2  # checkpoints; the older one is for the case that the newer one is damaged
 MAY_GROW = ("epochs",)  # options that a resumed run may have larger than before
@@ -58,12 +60,12 @@ def forget(seed):
     keras.utils.set_random_seed(seed)
 
 
-def saved_options(folder, names, given):
+def saved_options(folder, stage, given):
     """The options of the run in `folder`, for going on with it.
 
     Args:
         folder: the run's folder.
-        names: of the options that the command needs.
+        stage: `"search"` or `"train"`.
         given: what the user gave beside it, as a dictionary.
 
     Raises:
@@ -78,15 +80,14 @@ def saved_options(folder, names, given):
             f"{folder} is not the folder of a run: cannot read {path} ({type(error).__name__}); "
             "give logs/search_arch/<time> or logs/eval_arch/<time>"
         ) from None
-    lacking = sorted(set(names) - set(options))
-    if lacking:
+    if options.get("stage") != stage:
         maker = " ".join(map(str, saved.get("command", ["another program"])[:1]))
-        raise UserError(
-            f"{folder} is a run of {maker}, which this command cannot go on with (no {lacking[0]} is saved)"
-        )
+        raise UserError(f"{folder} is a run of {maker}, which this command cannot go on with")
     differing = []
     for name, value in given.items():
         if value == options.get(name) or name in MAY_CHANGE:
+            continue
+        if name == "ops" and same_module(value, options.get(name, "")):
             continue
         if name in MAY_GROW and name in options and value > options[name]:
             continue
@@ -117,7 +118,7 @@ class Run:
 
         Args:
             logdir: folder of all runs.
-            kind: `"search_arch"` or `"eval_arch"`.
+            kind: `"search_arch"` or `"eval_arch"`, for the stages `"search"` and `"train"`.
             options: namespace of resolved options.
 
         Raises:
@@ -267,19 +268,26 @@ def _new_folder(parent, stamp):
     raise FileExistsError(parent / stamp)
 
 
-def fit(run, model, batches, steps, epochs, schedule, checkpoint_minutes, callbacks=(), validation_data=None):
-    """`model.fit`, from wherever the run's checkpoint stands, to the same bits as in one go.
+class Job(typing.NamedTuple):
+    """What is fitted, and on what."""
+
+    model: keras.Model  # compiled `Learner`
+    batches: typing.Callable  # (step) -> tf.data.Dataset, the endless batches from a global step on
+    steps: int  # batches in an epoch
+    schedule: typing.Callable  # (epoch) -> learning rate
+    validation: tf.data.Dataset | None = None  # for the end of an epoch
+    callbacks: tuple = ()  # run before the epoch's checkpoint
+
+
+def fit(run, job, epochs, checkpoint_minutes, callbacks=()):
+    """Keras's `fit` of a job, from wherever the run's checkpoint stands, to the same bits as in one go.
 
     Args:
         run: `Run`.
-        model: compiled `Learner`.
-        batches: `(step) -> tf.data.Dataset`, the endless batches from a global step on.
-        steps: batches in an epoch.
+        job: `Job`.
         epochs: int.
-        schedule: `(epoch) -> learning rate`.
         checkpoint_minutes: time between checkpoints within an epoch; there is one at its end besides.
-        callbacks: further callbacks, run before the epoch's checkpoint.
-        validation_data: dataset for the end of an epoch.
+        callbacks: further ones, run after the job's and before the epoch's checkpoint.
 
     Returns:
         Seconds that the run has taken in all.
@@ -288,12 +296,13 @@ def fit(run, model, batches, steps, epochs, schedule, checkpoint_minutes, callba
         Stopped: after SIGTERM or SIGINT.
         UserError: for a loss that is not finite, or a folder that cannot be written.
     """
+    model, batches, steps = job.model, job.batches, job.steps
     values, seconds = run.restore(model)
     epoch, batch = divmod(int(model.step.numpy()), steps)
     run.forget_after(epoch)
     keep = Keep(run, steps, epochs, checkpoint_minutes, values if batch else None, seconds)
-    callbacks = [Schedule(schedule), *callbacks, Record(run, keep), keep]
-    common = {"shuffle": False, "verbose": verbosity(), "validation_data": validation_data}
+    callbacks = [Schedule(job.schedule), *job.callbacks, *callbacks, Record(run, keep), keep]
+    common = {"shuffle": False, "verbose": verbosity(), "validation_data": job.validation}
     with keep.signals():
         if batch:  # the rest of the epoch that was under way; its progress bar begins where it stopped
             first = [Progress(batch, steps), *callbacks]

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import importlib.util
 import inspect
+import os
 import pathlib
 import sys
 
@@ -87,7 +88,8 @@ def load(name, recurrent=False):
     """Loads an operation module.
 
     Args:
-        name: a module of `ops/` (`regular`), a dotted path (`mypackage.myops`) or a Python file (`./myops.py`).
+        name: a module of `ops/` (`regular`), a dotted path (`mypackage.myops`), looked up as Python does and in the
+            working directory, or a Python file (`./myops.py`).
         recurrent: whether the operations are those of recurrent cells, functions from a tensor to one of its shape.
 
     Returns:
@@ -126,12 +128,16 @@ def _module(name):
         if name.endswith(".py"):
             path = pathlib.Path(name).resolve()
             if not path.is_file():
-                raise SpaceError(f"Operation module {name!r} does not exist.")
+                raise SpaceError(
+                    f"Operation module {name!r} does not exist, seen from {os.getcwd()}; say by --ops where it is."
+                )
             spec = importlib.util.spec_from_file_location("tfdarts_user_" + path.stem, path)
             module = importlib.util.module_from_spec(spec)
             sys.modules[spec.name] = module
             spec.loader.exec_module(module)
             return module
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # as `python -m` has it; a script has only its own folder
         return importlib.import_module(name if "." in name else f"ops.{name}")
     except SpaceError:
         raise

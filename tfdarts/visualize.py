@@ -1,42 +1,115 @@
-"""Draws genotypes: through Graphviz where its `dot` is installed, otherwise as an SVG of our own making."""
+"""Draws genotypes and the course of a search.
 
-import html
+A genotype becomes a `Graph` per cell (`graphs`, the only place that knows the spaces), and a graph becomes a drawing:
+through Graphviz where its `dot` is installed, otherwise, and wherever several epochs are compared, by `Drawing`.
+"""
+
+import dataclasses
 import pathlib
 
 import graphviz
+from PIL import Image
+
+from tfdarts.canvas import INK, QUIET, Canvas, colours, text_width, tint
+from tfdarts.genotype import NONE
 
 FORMATS = ("svg", "pdf", "png")
 INSTALL = "Install Graphviz for it: `apt install graphviz`, `brew install graphviz`, or https://graphviz.org/download."
 _INPUT, _NODE, _OUTPUT = "#cfe8cf", "#cfe0f5", "#f5e6c4"
 
 
-def state_names(genotype, reduction):
-    """Names of a cell's states: the two cells before it, then the nodes."""
-    return ["c_{k-2}", "c_{k-1}", *(str(i) for i in range(len(genotype.edges(reduction)) // 2))]
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """One cell as the drawings need it, whatever its space.
+
+    Attributes:
+        title: what kind of cell it is, for people.
+        inputs: names of the states that come from outside.
+        nodes: names of the cell's own states, each made from the edges that lead to it.
+        edges: tuples `(source, node, label)`: from a state (inputs first, then nodes), to a node by its place in
+            `nodes`; the label may have several lines.
+        joined: the states that make the output.
+        output: its name.
+    """
+
+    title: str
+    inputs: tuple
+    nodes: tuple
+    edges: tuple
+    joined: tuple
+    output: str
+
+    @property
+    def states(self):
+        """Names of all states."""
+        return (*self.inputs, *self.nodes)
+
+    def edge_name(self, source, node):
+        """As the rows of a search's tables of mixing weights are called."""
+        return f"{self.states[source]} to {self.nodes[node]}"
 
 
-def dot_graph(genotype, reduction):
+def graphs(genotype):
+    """The cells of a genotype: kind of cell to `Graph`."""
+    if genotype.space != "conv":
+        return {"recurrent": _recurrent_graph(genotype)}
+    result = {}
+    for kind, title, reduction in (("normal", "normal cell", False), ("reduce", "reduction cell", True)):
+        entries = genotype.edges(reduction)
+        result[kind] = Graph(
+            title=title,
+            inputs=("c_{k-2}", "c_{k-1}"),
+            nodes=tuple(str(i) for i in range(len(entries) // 2)),
+            edges=tuple((source, k // 2, edge_label(op)) for k, (op, source) in enumerate(entries)),
+            joined=genotype.concat(reduction),
+            output="c_{k}",
+        )
+    return result
+
+
+def _recurrent_graph(genotype):
+    """A recurrent cell; state 0 is what it makes of its input and its hidden state."""
+    return Graph(
+        title="recurrent cell",
+        inputs=("0",),
+        nodes=tuple(str(i + 1) for i in range(len(genotype.recurrent))),
+        edges=tuple((previous, k, edge_label(op)) for k, (op, previous) in enumerate(genotype.recurrent)),
+        joined=genotype.concat,
+        output="h_{t}",
+    )
+
+
+def edge_label(op):
+    """What stands on an edge."""
+    return op
+
+
+def operation_colours(names):
+    """A colour for each operation, in the order of their names' first mention; grey for `none`."""
+    return {NONE: QUIET} | colours([name for name in dict.fromkeys(names) if name != NONE])
+
+
+def dot_graph(graph):
     """A cell as a `graphviz.Digraph`, from left to right, edges labelled with their operation."""
-    names = state_names(genotype, reduction)
-    graph = graphviz.Digraph(
+    dot = graphviz.Digraph(
         graph_attr={"rankdir": "LR", "nodesep": "0.15"},
         node_attr={"shape": "box", "style": "filled,rounded", "fontname": "Helvetica", "fillcolor": _NODE},
         edge_attr={"fontname": "Helvetica", "fontsize": "11"},
     )
-    for i, name in enumerate(names):
-        graph.node(name, fillcolor=_INPUT if i < 2 else _NODE)
-    graph.node("c_{k}", fillcolor=_OUTPUT)
-    for k, (op, source) in enumerate(genotype.edges(reduction)):
-        graph.edge(names[source], names[2 + k // 2], label=op)
-    for state in genotype.concat(reduction):
-        graph.edge(names[state], "c_{k}", color="gray60")
-    return graph
+    for name in graph.states:
+        dot.node(name, fillcolor=_INPUT if name in graph.inputs else _NODE)
+    dot.node(graph.output, fillcolor=_OUTPUT)
+    for source, node, label in graph.edges:
+        dot.edge(graph.states[source], graph.nodes[node], label=label)
+    for state in graph.joined:
+        dot.edge(graph.states[state], graph.output, color="gray60")
+    return dot
 
 
 def draw(genotype, stem, file_format):
-    """Draws both cells into `<stem>_normal.<format>` and `<stem>_reduce.<format>`.
+    """Draws every cell of a genotype into `<stem>_<kind>.<format>`.
 
-    Without Graphviz's `dot`, svg is drawn by `svg_text`, and the others are left as DOT text in `.dot` files.
+    Without Graphviz's `dot`, svg and png are drawn by `Drawing`, and pdf is left as DOT text in `.dot` files.
 
     Args:
         genotype: `Genotype`.
@@ -47,69 +120,142 @@ def draw(genotype, stem, file_format):
         The paths that were written.
     """
     paths = []
-    for kind, reduction in (("normal", False), ("reduce", True)):
+    for kind, graph in graphs(genotype).items():
         path = pathlib.Path(f"{stem}_{kind}.{file_format}")
-        graph = dot_graph(genotype, reduction)
+        dot = dot_graph(graph)
         try:
-            path.write_bytes(graph.pipe(format=file_format))
+            path.write_bytes(dot.pipe(format=file_format))
         except graphviz.ExecutableNotFound:
             if file_format == "svg":
-                path.write_text(svg_text(genotype, reduction))
+                path.write_text(Drawing([graph]).canvas(0).svg())
+            elif file_format == "png":
+                Drawing([graph]).canvas(0).image().save(path)
             else:
                 path = path.with_suffix(".dot")
-                path.write_text(graph.source)
+                path.write_text(dot.source)
         paths.append(path)
     return paths
 
 
-def svg_text(genotype, reduction):
-    """A cell as SVG: one column per state, edges as arcs above and below the row, each label on its own height."""
-    names = [*state_names(genotype, reduction), "c_{k}"]
-    entries, width, box = genotype.edges(reduction), 170, 70
-    x = {i: 60 + i * width for i in range(len(names))}
-    middle, step = 60 + 34 * len(entries), 34
-    lines = []
-    for k, (op, source) in enumerate(entries):
-        target, side = 2 + k // 2, -1 if k % 2 == 0 else 1
-        y = middle + side * (step * (1 + k // 2 * 0.9) + 30)
-        start, end = x[source] + box / 2, x[target] + box / 2
-        lines.append(
-            f'<path d="M{start},{middle} C{start},{y} {start},{y} {start + 30},{y} L{end - 30},{y} '
-            f'C{end},{y} {end},{y} {end},{middle + side * 18}" fill="none" stroke="#555" marker-end="url(#tip)"/>'
-        )
-        lines.append(_label((start + end) / 2, y - 5, op))
-    for state in genotype.concat(reduction):
-        y = middle + step * len(entries) * 0.62 + 30 + 6 * state
-        start, end = x[state] + box / 2, x[len(names) - 1] + box / 2
-        lines.append(
-            f'<path d="M{start},{middle} L{start},{y} L{end},{y} L{end},{middle + 18}" fill="none" stroke="#bbb"/>'
-        )
-    for i, name in enumerate(names):
-        colour = _INPUT if i < 2 else _OUTPUT if i == len(names) - 1 else _NODE
-        lines.append(
-            f'<rect x="{x[i]}" y="{middle - 18}" width="{box}" height="36" rx="8" fill="{colour}" stroke="#333"/>'
-        )
-        lines.append(_label(x[i] + box / 2, middle + 5, name))
-    tip = '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto"><path '
-    tip += 'd="M0,0 L8,4 L0,8 z" fill="#555"/></marker></defs>'
-    size = f'width="{x[len(names) - 1] + 130}" height="{2 * middle}"'
-    body = "\n".join(lines)
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{tip}<rect {size} fill="white"/>\n{body}\n</svg>\n'
+class Drawing:
+    """Drawings of one kind of cell over time, in which only what changed moves.
+
+    States stand on a staircase; from each a line runs to the right, and each operation hangs from the line of its
+    source, above the node it feeds. Every node has as many columns as inputs, so no two operations ever overlap, and an
+    input that stays keeps its column.
+
+    Args:
+        cells: list of `Graph` of the same nodes, in the order of time.
+        palette: operation (a label's first line) to `#rrggbb`; default: colours of its own.
+    """
+
+    def __init__(self, cells, palette=None):
+        self.cells, self.slots = cells, _slots(cells)
+        labels = {label for cell in cells for *_, label in cell.edges}
+        self.palette = palette or operation_colours(sorted(label.split("\n")[0] for label in labels))
+        lines = [label.split("\n") for label in labels] or [[""]]
+        largest = max(cells, key=lambda cell: len(cell.nodes))
+        names = max(text_width(name) for name in (*largest.inputs, *largest.nodes, largest.output)) + 16
+        self.column = max(text_width(line, 12) for label in lines for line in label) + 28
+        self.pill = 8 + 15 * max(map(len, lines))
+        self.row = self.pill + 40
+        self.name_width, self.left = max(names, 44), 10
+        widths = [1] * len(largest.nodes)
+        for slots in self.slots:
+            for node, slot in slots:
+                widths[node] = max(widths[node], slot + 1)
+        self.x = [self.left + self.name_width + 14]  # of each node's box, then of the output's
+        for width in widths:
+            self.x.append(self.x[-1] + width * self.column + 12)
+        self.widths, self.inputs = widths, len(largest.inputs)
+        self.size = (self.x[-1] + self.name_width + 10, 86 + self.row * (self.inputs + len(widths) - 1))
+
+    def canvas(self, i, caption=""):
+        """The `i`-th cell as a `Canvas`; a thick outline marks what was not there one before."""
+        cell, before = self.cells[i], set(self.cells[i - 1].edges) if i else None
+        canvas = Canvas(*self.size, f"{cell.title} {caption}".strip())
+        heading = f"{cell.title}, {caption}" if caption else cell.title
+        canvas.text(self.left, 20, heading, 15, INK, "start")
+        rows = [60 + self.row * state for state in range(len(cell.states))]
+        middles = [self.x[node] + (column + 0.5) * self.column for node, column in self.slots[i]]
+        for state, y in enumerate(rows):
+            x, width = self._box(state)
+            taps = [x for x, (source, *_) in zip(middles, cell.edges) if source == state]
+            if state in cell.joined:
+                canvas.arrow([(x + width, y), (self.x[len(cell.nodes)], y)], QUIET)
+            elif taps:
+                canvas.line([(x + width, y), (max(taps), y)], QUIET)
+        for x, (source, node, label) in zip(middles, cell.edges):
+            y, colour = rows[source], self.palette[label.split("\n")[0]]
+            canvas.arrow([(x, y), (x, rows[self.inputs + node] - 15)], colour, 2)
+            canvas.dot(x, y, 3.2, colour)
+        for x, (source, node, label) in zip(middles, cell.edges):
+            lines = label.split("\n")
+            colour = self.palette[lines[0]]
+            new = before is not None and (source, node, label) not in before
+            y, width = rows[source] + 10, self.column - 10
+            canvas.box(x - width / 2, y, width, self.pill, tint(colour), INK if new else colour, 2.6 if new else 1.2, 6)
+            for k, line in enumerate(lines):
+                canvas.text(x, y + self.pill / 2 + 15 * (k - (len(lines) - 1) / 2), line, 12)
+        for state, (name, y) in enumerate(zip(cell.states, rows)):
+            x, width = self._box(state)
+            canvas.box(x, y - 14, width, 28, _INPUT if state < self.inputs else _NODE, QUIET, 1.2, 6)
+            canvas.text(x + width / 2, y, name)
+        if cell.joined:
+            x, top, bottom = self.x[len(cell.nodes)], rows[min(cell.joined)] - 14, rows[max(cell.joined)] + 14
+            canvas.box(x, top, self.name_width, bottom - top, _OUTPUT, QUIET, 1.2, 6)
+            canvas.text(x + self.name_width / 2, (top + bottom) / 2, cell.output)
+        return canvas
+
+    def _box(self, state):
+        """Left edge and width of a state's box."""
+        node = state - self.inputs
+        return (self.left, self.name_width) if node < 0 else (self.x[node], self.widths[node] * self.column)
 
 
-def _label(x, y, text):
-    style = 'font-family="Helvetica, Arial, sans-serif" font-size="13" text-anchor="middle"'
-    return f'<text x="{x}" y="{y}" {style}>{html.escape(text)}</text>'
+def _slots(cells):
+    """For each cell, the `(node, column)` of each of its edges; an edge that stays in time stays in its column."""
+    result, before = [], {}
+    for cell in cells:
+        slots = [None] * len(cell.edges)
+        inputs = [sum(to == node for _, to, _ in cell.edges) for node in range(len(cell.nodes))]
+        free = [(node, column) for node, count in enumerate(inputs) for column in range(count)]
+        for known in (3, 2, 1):  # first the edges that stayed, then those that kept their source, then the rest
+            for i, (source, node, label) in enumerate(cell.edges):
+                edge = (node, source, label)[:known]
+                fitting = [slot for slot in free if before.get(slot, slot[:1])[:known] == edge]
+                if slots[i] is None and fitting:
+                    slots[i] = fitting[0]
+                    free.remove(fitting[0])
+        before = {slot: (node, source, label) for slot, (source, node, label) in zip(slots, cell.edges)}
+        result.append(slots)
+    return result
+
+
+def animate(drawing, captions, path):
+    """Writes the cells of a `Drawing` as an animated GIF that repeats, about 12 s long, the last cell for 3 s."""
+    canvases = [drawing.canvas(i, caption) for i, caption in enumerate(captions)]
+    # One palette for all frames, so that nothing flickers: white, each colour, and between them what smooth edges need
+    # (but nothing that Pillow, which rounds in its search, takes for white).
+    used = sorted(set().union(*(canvas.colours() for canvas in canvases)))
+    steps = min(8, 255 // len(used))
+    shades = [tint(colour, (step + 1) / steps) for colour in used for step in range(steps)]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(bytes.fromhex("ffffff" + "".join(shade[1:] for shade in shades if min(shade[1::2]) < "f")))
+    frames = [canvas.image().quantize(palette=palette, dither=Image.Dither.NONE) for canvas in canvases]
+    times = [min(700, max(60, 12000 // len(frames)))] * (len(frames) - 1) + [3000]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=times, loop=0)
 
 
 def ascii_drawing(genotype):
-    """Both cells as text for a terminal, one line per node."""
+    """All cells as text for a terminal, one line per node."""
     lines = []
-    for kind, reduction in (("normal cell", False), ("reduction cell", True)):
-        names, entries = state_names(genotype, reduction), genotype.edges(reduction)
-        lines.append(kind)
-        for i in range(0, len(entries), 2):
-            parts = (f"{op}({names[source]})" for op, source in entries[i : i + 2])
-            lines.append(f"  {names[2 + i // 2]} = {' + '.join(parts)}")
-        lines.append(f"  c_{{k}} = concat({', '.join(names[i] for i in genotype.concat(reduction))})")
+    for graph in graphs(genotype).values():
+        lines.append(graph.title)
+        for node, name in enumerate(graph.nodes):
+            parts = (
+                f"{' '.join(label.split())}({graph.states[source]})" for source, to, label in graph.edges if to == node
+            )
+            lines.append(f"  {name} = {' + '.join(parts)}")
+        lines.append(f"  {graph.output} = concat({', '.join(graph.states[i] for i in graph.joined)})")
     return "\n".join(lines)

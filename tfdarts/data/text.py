@@ -1,5 +1,6 @@
 """Text: a vocabulary, three streams of word numbers, cut into batches as a pure function of (seed, step)."""
 
+import collections
 import dataclasses
 import hashlib
 import itertools
@@ -77,23 +78,22 @@ def corpus(texts):
 def _topics():
     """The language reference that Python's `help()` shows, in lower case, words and signs apart.
 
-    Of ten topics in alphabetical order the ninth is for validation and the tenth for testing. The text differs between
-    versions of Python.
+    Topics in alphabetical order, each line once, since topics repeat one another. Of ten blocks of 100 lines the ninth
+    is for validation and the tenth for testing. The text differs between versions of Python.
     """
     from pydoc_data.topics import topics  # half a megabyte that nothing else needs
 
-    texts = dict.fromkeys(PARTS, "")
-    for index, name in enumerate(sorted(topics)):
-        lines = (re.findall(r"\w+|[^\w\s]", line.lower()) for line in topics[name].splitlines())
-        part = {8: "valid", 9: "test"}.get(index % 10, "train")
-        texts[part] += "".join(" ".join(line) + "\n" for line in lines if line)
-    words, counts = np.unique(texts["train"].split(), return_counts=True)
-    kept = set(words[counts >= RARE])
+    lines = (
+        tuple(re.findall(r"\w+|[^\w\s]", line.lower())) for name in sorted(topics) for line in topics[name].splitlines()
+    )
+    parts = {part: [] for part in PARTS}
+    for index, line in enumerate(dict.fromkeys(filter(None, lines))):
+        parts[{8: "valid", 9: "test"}.get(index // 100 % 10, "train")].append(line)
+    counts = collections.Counter(itertools.chain.from_iterable(parts["train"]))
+    kept = {word for word, count in counts.items() if count >= RARE}
     return {
-        part: "".join(
-            " ".join(word if word in kept else UNKNOWN for word in line.split()) + "\n" for line in text.splitlines()
-        )
-        for part, text in texts.items()
+        part: "".join(" ".join(word if word in kept else UNKNOWN for word in line) + "\n" for line in lines)
+        for part, lines in parts.items()
     }
 
 
@@ -183,7 +183,7 @@ def train_batches(rows, bptt, seed, start=0, gaussian=True):
         row, length, drawn = tf.unstack(position)
         return *_slice(text, row, length), tf.cast(drawn / bptt, tf.float32), tf.equal(row, 0)
 
-    return _positions(rows, bptt, seed, gaussian, start).map(batch, deterministic=True).prefetch(4)
+    return _positions(rows, bptt, seed, gaussian, start).map(batch).prefetch(4)
 
 
 def search_batches(rows, valid_rows, bptt, seed, start=0):
@@ -200,7 +200,7 @@ def search_batches(rows, valid_rows, bptt, seed, start=0):
         train = *_slice(text, row, length), tf.cast(drawn / bptt, tf.float32), tf.equal(row, 0)
         return train, _slice(valid, row % last, tf.minimum(bptt, last - row % last))
 
-    return _positions(rows, bptt, seed, False, start).map(batch, deterministic=True).prefetch(4)
+    return _positions(rows, bptt, seed, False, start).map(batch).prefetch(4)
 
 
 def whole(rows):

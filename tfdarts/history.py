@@ -1,0 +1,179 @@
+"""Reads a run's folder, finished or not, for drawings and reports. Needs neither TensorFlow nor Keras."""
+
+import dataclasses
+import json
+import math
+import pathlib
+
+from tfdarts import genotype
+from tfdarts.errors import UserError
+from tfdarts.visualize import graphs
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """What a run has written so far.
+
+    Attributes:
+        folder: `pathlib.Path`.
+        config: `config.json`, a dictionary.
+        metrics: lines of `metrics.jsonl`, dictionaries with `epoch`, in the order of epochs.
+        mixing: lines of `mixing.jsonl`, likewise.
+        genotypes: epoch to `Genotype`, in the order of epochs, of a search; number to `Genotype` of a random one.
+        genotype: the run's result, or what it trains; None while a search is under way, and of a random one.
+        results: `results.json` of a training, None before its end.
+        notes: sentences about what could not be read.
+    """
+
+    folder: pathlib.Path
+    config: dict
+    metrics: list
+    mixing: list
+    genotypes: dict
+    genotype: object
+    results: dict | None
+    notes: list
+
+    @property
+    def training(self):
+        """Whether it trains a genotype; otherwise it searches one."""
+        return self.program == "train.py"
+
+    @property
+    def unit(self):
+        """What the numbers of its genotypes count: `"sample"` if they were drawn at random, otherwise `"epoch"`."""
+        return "sample" if self.config.get("strategy") == "random" else "epoch"
+
+    @property
+    def total(self):
+        """How many of these units there will be."""
+        return self.config.get("samples" if self.unit == "sample" else "epochs")
+
+    @property
+    def program(self):
+        """The command line that made it."""
+        return pathlib.PurePath(self.config["command"][0]).name
+
+    @property
+    def epochs(self):
+        """Epochs done."""
+        return self.metrics[-1]["epoch"] if self.metrics else 0
+
+    def cells(self):
+        """Epoch to `Genotype`, of a training its one genotype; empty where there is none yet."""
+        return self.genotypes or ({self.epochs: self.genotype} if self.genotype else {})
+
+    def operations(self):
+        """Names of all operations, in the order of the tables of mixing weights, then of the cells."""
+        names = [name for line in self.mixing for table in line["tables"].values() for name in table["operations"]]
+        for cells in self.cells().values():
+            names.extend(label.split("\n")[0] for graph in graphs(cells).values() for *_, label in graph.edges)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def finished(self):
+        if self.unit == "sample":
+            return len(self.genotypes) == self.total
+        return (self.results if self.training else self.genotype) is not None
+
+
+def read(folder):
+    """Reads the run in `folder`.
+
+    Files other than `config.json` may be missing or damaged: they are left out, and `notes` says so.
+
+    Raises:
+        UserError: if `folder` is not the folder of a run.
+    """
+    folder, notes = pathlib.Path(folder), []
+    try:
+        config = _object((folder / "config.json").read_text())
+        command = config.get("command")
+        if not (isinstance(command, list) and command and isinstance(command[0], str)):
+            raise ValueError("no command")
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"{folder} is not the folder of a run: cannot read {folder / 'config.json'} ({type(error).__name__}); "
+            "give logs/search_arch/<time> or logs/eval_arch/<time>"
+        ) from None
+    genotypes = {}
+    for path in sorted([*folder.glob("train/genotype_epoch_*"), *folder.glob("genotype_*.json")]):
+        number = path.stem.split("_")[-1]
+        cells = _optional(lambda path=path: genotype.load(path), path, notes) if number.isdecimal() else None
+        if cells is not None:
+            genotypes[int(number)] = cells
+    last = folder / "genotype.json"
+    results = folder / "results.json"
+    return History(
+        folder=folder,
+        config=config,
+        metrics=_lines(folder / "metrics.jsonl", _is_metrics, notes),
+        mixing=_lines(folder / "mixing.jsonl", _is_mixing, notes),
+        genotypes=dict(sorted(genotypes.items())),
+        genotype=_optional(lambda: genotype.load(last), last, notes) if last.exists() else None,
+        results=_optional(lambda: _object(results.read_text()), results, notes) if results.exists() else None,
+        notes=notes,
+    )
+
+
+def _object(text):
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+def _optional(load, path, notes):
+    """`load()`, or None and a note."""
+    try:
+        return load()
+    except (OSError, ValueError, RecursionError) as error:
+        notes.append(f"{path} cannot be read and is left out ({type(error).__name__})")
+        return None
+
+
+def _lines(path, valid, notes):
+    """The valid lines of a `.jsonl` file, one per epoch, and a note about the others."""
+    text = _optional(path.read_text, path, notes) if path.exists() else ""
+    found, lines = {}, (text or "").splitlines()
+    damaged = 0
+    for line in lines:
+        try:
+            value = _object(line)
+        except (ValueError, RecursionError):
+            value = {}
+        if type(value.get("epoch")) is int and 0 < value["epoch"] < 1e9 and valid(value):
+            found[value["epoch"]] = value
+        else:
+            damaged += 1
+    if damaged:
+        notes.append(f"{path}: {damaged} of {len(lines)} lines cannot be read and are left out")
+    return [found[epoch] for epoch in sorted(found)]
+
+
+def is_number(value):
+    """Whether a value of a JSON file is a number (or NaN or infinity) that one can calculate with."""
+    return type(value) in (int, float) and not 1e300 <= abs(value) < math.inf
+
+
+def _is_metrics(line):
+    return all(is_number(value) for value in line.values())
+
+
+def _is_mixing(line):
+    tables = line.get("tables")
+    return isinstance(tables, dict) and bool(tables) and all(map(_is_table, tables.values()))
+
+
+def _is_table(table):
+    if not isinstance(table, dict) or not all(
+        isinstance(table.get(x), list) for x in ("edges", "operations", "weights")
+    ):
+        return False
+    edges, operations, weights = table["edges"], table["operations"], table["weights"]
+    return (
+        all(isinstance(name, str) and name.isprintable() for name in [*edges, *operations])
+        and len(weights) == len(edges) > 0
+        and all(isinstance(row, list) and len(row) == len(operations) > 0 for row in weights)
+        and all(is_number(value) and not value < 0 for row in weights for value in row)
+    )

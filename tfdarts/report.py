@@ -1,0 +1,31 @@
+"""Writes a report on runs, finished or not: `python3 -m tfdarts.report logs/search_arch/<time> [FOLDER ...]`.
+
+One HTML page, `report.html` in the first folder (`--output` names another file), which needs no network and no server.
+"""
+
+import pathlib
+
+from absl import flags
+
+from tfdarts import cli, history
+from tfdarts.errors import UserError
+from tfdarts.page import page
+
+FLAGS = flags.FLAGS
+
+
+def main(arguments):
+    if not arguments:
+        raise UserError("give the folder of a run, logs/search_arch/<time> or logs/eval_arch/<time>, or several")
+    text = page([history.read(folder) for folder in arguments])
+    path = pathlib.Path(FLAGS.output or pathlib.Path(arguments[0]) / "report.html")
+    try:
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; give another --output") from error
+    print(path)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("output", None, "file of the report; default: report.html in the first folder")
+    cli.run(main, positional=True)
