@@ -1,5 +1,7 @@
 """What the command lines do on images: data, networks and learners of the spaces `conv` and `renet`, from options."""
 
+import math
+
 import tensorflow as tf
 
 from tfdarts import cost, optimizers, run, space
@@ -67,6 +69,8 @@ def search(options):
         momentum=options.momentum,
         weight_decay=options.weight_decay,
         grad_clip=options.grad_clip,
+        # The authors clip in the virtual step of recurrent cells only.
+        unrolled_clip=options.grad_clip if options.space == "renet" else math.inf,
         seed=options.seed,
     )
     darts.compile(jit_compile=options.jit_compile)

@@ -106,6 +106,7 @@ _RENET_TRAIN = _RENET | {
 }
 _RENET_SVHN = {"dataset": "svhn_cropped", "use_extra": True, "epochs": 100, "weight_decay": 3e-5, "cutout": False}
 _RENET_SVHN |= {"classifier_range": 0.05}
+_RENET_DIGITS = {"dataset": "digits", "layers": 2, "batch_size": 32, "cutout_length": 2}
 # DARTS, sections 3.1.2 and 3.2: `python3 search_cell.py --space recurrent --data penn --unrolled`, then
 # `python3 train.py --genotype_file ... --data penn`; the paper reports test perplexities of 55.7 on Penn Treebank and
 # 69.6 on WikiText-2.
@@ -149,8 +150,19 @@ RECIPES = {
     "darts_wt2": {"space": "recurrent", "train": _TEXT_TRAIN | _WIKITEXT2},
     "topics": {
         "space": "recurrent",
-        "search": _TEXT_SEARCH | _TOPICS | dict.fromkeys(_UNITS, 100) | {"batch_size": 32, "epochs": 5},
-        "train": _TEXT_TRAIN | _TOPICS | dict.fromkeys(_UNITS, 200) | {"batch_size": 32, "epochs": 10},
+        "search": _TEXT_SEARCH
+        | _TOPICS
+        | dict.fromkeys(_UNITS, 64)
+        | {"batch_size": 16, "epochs": 3, "learning_rate": 5.0},
+        "train": _TEXT_TRAIN
+        | _TOPICS
+        | dict.fromkeys(_UNITS, 128)
+        | {"batch_size": 16, "epochs": 20, "dropoute": 0.05},
+    },
+    "renet_digits": {
+        "space": "renet",
+        "search": _RENET_SEARCH | _RENET_DIGITS | {"nhid": 16, "epochs": 8, "unrolled": True},
+        "train": _RENET_TRAIN | _RENET_DIGITS | {"nhid": 32, "epochs": 15},
     },
     "dartsrenet_cifar10": {"space": "renet", "search": _RENET_SEARCH, "train": _RENET_TRAIN},
     "dartsrenet_svhn": {"space": "renet", "train": _RENET_TRAIN | _RENET_SVHN},
