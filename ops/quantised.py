@@ -26,8 +26,7 @@ from ops import multipliers
 from ops.common import grouped_convolution
 
 LEVELS = 255
-# Largest rank for the sum by convolution, by whether it is depthwise; measured (benchmarks/approximate_conv.py).
-LARGEST_RANK = {False: 24, True: 24}
+LARGEST_RANK = 16  # for the sum by convolution; measured (benchmarks/approximate_conv.py)
 _ROWS = 2**22  # elements of a gathered table of a block of taps
 
 
@@ -52,16 +51,14 @@ class Multiplier:
         self.left = self.right = None
         with tf.init_scope():  # one tensor that all graphs refer to, not a constant in each operation
             self.error = tf.constant(error.T, tf.float32)
-            if 0 < self.rank <= max(LARGEST_RANK.values()):
+            if 0 < self.rank <= LARGEST_RANK:
                 left, right = multipliers.factors(error)
                 self.bound = int((np.abs(left) @ np.abs(right)).max())
                 self.left, self.right = tf.constant(left, tf.float32), tf.constant(right.T, tf.float32)
 
-    def by_convolution(self, depthwise, taps, dtype):
+    def by_convolution(self, taps, dtype):
         """Whether sums over `taps` products (of one channel) are taken by a convolution."""
-        if self.left is None or self.rank > LARGEST_RANK[depthwise]:
-            return False
-        return taps * self.bound <= largest_integer(dtype)
+        return self.left is not None and taps * self.bound <= largest_integer(dtype)
 
 
 def largest_integer(dtype):
@@ -192,9 +189,9 @@ def error_sums(a, b, multiplier, geometry, dtype):
         dtype: floating point format to calculate in.
 
     Returns:
-        Integers, of that format or int32, `(batch, height, width, channels)`.
+        Integers, as floating point numbers or int32, `(batch, height, width, channels)`.
     """
-    if multiplier.by_convolution(geometry.depthwise, math.prod(b.shape[:2]), dtype):
+    if multiplier.by_convolution(math.prod(b.shape[:2]), dtype):
         return _sums_by_convolution(a, b, multiplier, geometry, dtype)
     return (_sums_by_depthwise_gather if geometry.depthwise else _sums_by_gather)(a, b, multiplier, geometry)
 
@@ -270,16 +267,23 @@ def _sums_by_gather(a, b, multiplier, geometry):
 
 
 def _sums_by_depthwise_gather(a, b, multiplier, geometry):
+    """For a row of the kernel, the errors of every code with all its taps are gathered together, then shifted."""
     height, width, channels, _ = b.shape
-    window, sizes = _window(a, geometry, (height, width))
-    error = tf.cast(tf.reshape(multiplier.error, [-1]), tf.int32)
-    places = 256 * tf.reshape(b, [height * width, channels])
+    left, across = geometry.dilations[1], geometry.strides[1]
+    whole_rows = geometry._replace(strides=(geometry.strides[0], 1))
+    window, (rows, _) = _window(a, whole_rows, (height, 1))
+    span = a.shape[2] - left * (width - 1)
+    kernel = tf.reshape(b, [height, width, channels])
 
-    def add(tap, total):
-        return tap + 1, total + tf.gather(error, window(tap // width, tap % width) + places[tap])
+    def add(row, total):
+        errors = tf.transpose(tf.gather(multiplier.error, kernel[row]), [1, 2, 0])  # (channels, 256, width)
+        places = window(row, 0) + 256 * tf.range(channels)
+        taps = tf.unstack(tf.gather(tf.reshape(errors, [-1, width]), places), axis=-1)
+        parts = [tap[:, :, shift : shift + span : across] for tap, shift in zip(taps, range(0, left * width, left))]
+        return row + 1, total + tf.add_n(parts)
 
-    start = tf.zeros([tf.shape(a)[0], *sizes, channels], tf.int32)
-    return _loop(height * width, add, start)[1]
+    start = tf.zeros([tf.shape(a)[0], rows, -(-span // across), channels])
+    return _loop(height, add, start)[1]
 
 
 def _loop(count, body, start):
