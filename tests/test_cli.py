@@ -125,3 +125,15 @@ def test_imagenet_from_a_folder_of_differing_sizes(tmp_path, command):
     # The images of a run may not change under it.
     (tmp_path / "images/train/cat/00000.jpg").unlink()
     assert "has changed" in command("train.py", "--resume", made, "--epochs", "2", code=2).stderr
+
+
+def test_out_of_memory_names_a_smaller_batch(tmp_path, command):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import tensorflow as tf\nfrom tfdarts import cli\n\ncli.define('search')\n\n\ndef main(_):\n"
+        "    cli.options('search')\n    raise tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating')\n\n\n"
+        "cli.run(main)\n"
+    )
+    for given, half in (([], 16), (["--batch_size", "6"], 3)):
+        (line,) = command(script, "--recipe", "digits", *given, code=2).stderr.splitlines()
+        assert line.startswith("error: out of memory") and f"--batch_size {half} " in line

@@ -82,10 +82,13 @@ def options(stage, genotypes=()):
     given = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
     if FLAGS.resume is not None:
         given |= {name: FLAGS[name].value for name in ("space", "recipe") if FLAGS[name].value is not None}
-        return run_folder.saved_options(FLAGS.resume, stage, given)
-    recipe = FLAGS.recipe or recipes.DEFAULTS[space(genotypes)]
-    common = {name: value for name, (value, _) in _COMMON.items()} | dict.fromkeys(operations.option_flags())
-    return types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, given, common)), seen=None)
+        result = run_folder.saved_options(FLAGS.resume, stage, given)
+    else:
+        recipe = FLAGS.recipe or recipes.DEFAULTS[space(genotypes)]
+        common = {name: value for name, (value, _) in _COMMON.items()} | dict.fromkeys(operations.option_flags())
+        result = types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, given, common)), seen=None)
+    FLAGS["batch_size"].value = result.batch_size  # what the advice after running out of memory halves
+    return result
 
 
 def start_run(options):
