@@ -64,7 +64,7 @@ def finetune(network, batches, steps, epochs, learning_rate):
     rate = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, _: training.learning_rate.assign(schedule(epoch))
     )
-    training.fit(batches, epochs=epochs, steps_per_epoch=steps, callbacks=[rate], verbose=0)
+    training.fit(batches, epochs=epochs, steps_per_epoch=steps, callbacks=[rate], verbose=0, shuffle=False)
 
 
 def with_operations(network, shape, ops, ops_options):
