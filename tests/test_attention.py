@@ -156,7 +156,7 @@ def largest_tensors(concrete):
         assert op.type != "EmptyTensorList", "a list that grows, as the plain gradient of a loop makes it"
         if op.type == "TensorListReserve":
             outside.append(math.prod(tf.get_static_value(op.inputs[0])) * tf.get_static_value(op.inputs[1]))
-    inside = [math.prod(s) for _, _, shapes in cost._loops(concrete.graph) for s in shapes.values()]
+    inside = [math.prod(s) for _, _, _, shapes in cost._loops(concrete.graph) for s in shapes.values()]
     return max(outside), max(inside, default=0)
 
 

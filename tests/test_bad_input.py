@@ -285,7 +285,7 @@ CASES = [
     (["search_cell.py", "--resume", "{}/runs/foreign"], "not a checkpoint of this program"),
     (["search_cell.py", "--resume", "{}/runs/smaller"], "another network"),
     (["train.py", "--resume", "{}/runs/run"], "search_cell.py"),
-    (["train.py", "--resume", "{}/runs/run", "--arch", "digits"], "search_cell.py"),
+    (["train.py", "--resume", "{}/runs/run", "--arch", "digits"], "leave out"),
     (["evaluate.py"], "--model_path"),
     (["evaluate.py", "--model_path", "{}/nowhere.keras"], "there is no file"),
     (["evaluate.py", "--model_path", "README.md"], "cannot load"),
