@@ -36,7 +36,7 @@ def test_cell_matches_reference(location, kind, floatx):
     stored = reference.group(reference.load(f"attsearch/cell_{location}"), kind + "/")
     tolerance = 1e-5 if floatx == "float32" else 1e-6
     layers, channels = (3, 16) if kind == "normal" else (1, 8)  # so that the first cell is of the kind, and has 16
-    net = Supernet(space.load("regular", location), 10, channels, layers, nodes=2, multiplier=2)
+    net = Supernet(space.load("regular", location=location), 10, channels, layers, nodes=2, multiplier=2)
     s0, s1, cotangent = (tf.constant(stored[name], floatx) for name in ("s0", "s1", "cotangent"))
     raw = {name: tf.constant(stored[name], floatx) for name in TABLES if name in stored}
     cell, ours = net.cells[0], "normal" if kind == "normal" else "reduce"
@@ -57,7 +57,7 @@ def test_cell_matches_reference(location, kind, floatx):
 def test_network_matches_reference():
     stored = reference.load("attsearch/network_after_every")
     tolerance = 1e-5
-    net = Supernet(space.load("regular", "after_every"), 10, 16, 3, nodes=2, multiplier=2)
+    net = Supernet(space.load("regular", location="after_every"), 10, 16, 3, nodes=2, multiplier=2)
     images, labels = tf.constant(stored["input"]), tf.constant(stored["labels"])
     net.build(images.shape)
     names = reference.named(net)
@@ -83,7 +83,7 @@ def test_network_matches_reference():
 
 @pytest.mark.parametrize("case", reference.load("attsearch/genotypes.json")["cases"], ids=lambda case: case["location"])
 def test_derived_genotypes(case):
-    net = Supernet(space.load("regular", case["location"]), 10, 2, 1)
+    net = Supernet(space.load("regular", location=case["location"]), 10, 2, 1)
     mixing = {}
     for kind in ("normal", "reduce"):
         raw = {name: tf.constant(case[f"{name}_{kind}"]) for name in TABLES if f"{name}_{kind}" in case}
@@ -102,7 +102,7 @@ def eagerly():
 
 @pytest.mark.parametrize("location", [name for name in LOCATIONS if name != "no_attention"])
 def test_both_orders_reach_every_table_and_the_genotype_trains(location, eagerly):
-    net = Supernet(space.load("regular", location), 3, channels=2, layers=3, nodes=1, multiplier=1)
+    net = Supernet(space.load("regular", location=location), 3, channels=2, layers=3, nodes=1, multiplier=1)
     net.build((None, 7, 9, 1))
     darts = Darts(net)
     batch = tf.random.stateless_normal((4, 7, 9, 1), [1, 2]), tf.constant([0, 1, 2, 0])

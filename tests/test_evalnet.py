@@ -104,7 +104,7 @@ def test_drop_path_factors():
 def test_parameters_and_multiply_adds(entry):
     shape = (224, 224, 3) if entry["network"] == "imagenet" else (32, 32, 3)
     if entry["network"] == "search":
-        operations = space.load("regular", entry.get("attention_location", "no_attention"))
+        operations = space.load("regular", location=entry.get("attention_location", "no_attention"))
         network = Supernet(operations, entry["classes"], entry["channels"], entry["layers"])
         mixing = {name: tf.ones((len(rows), len(columns))) for name, (rows, columns) in network.tables.items()}
 

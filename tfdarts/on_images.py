@@ -48,7 +48,7 @@ def supernet(options, shape, classes):
         network = ReNetSupernet(operations, classes, *parts)
     else:
         parts = (options.init_channels, options.layers, options.nodes, options.multiplier, options.stem_multiplier)
-        operations = space.load(options.ops, space.given(options), options.location)
+        operations = space.load(options.ops, space.given(options), location=options.location)
         network = Supernet(operations, classes, *parts)
     network.build((None, *shape))
     return network

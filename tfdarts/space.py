@@ -131,7 +131,7 @@ def given(options):
     return {name: value for name, value in values.items() if value is not None}
 
 
-def load(name, options=None, location="no_attention", recurrent=False):
+def load(name, options=None, *, location="no_attention", recurrent=False):
     """Loads an operation module.
 
     Args:
