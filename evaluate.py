@@ -42,6 +42,13 @@ def main(_):
         task, source, other = on_text, FLAGS.data, FLAGS.dataset
     if other is not None:
         raise cli.UserError(f"the model takes {'text' if task is on_text else 'images'}; leave out {other}")
+    for name, needed in (
+        ("approx_range", "mul_table"),
+        ("finetune_epochs", "mul_table"),
+        ("finetune_learning_rate", "finetune_epochs"),
+    ):
+        if not FLAGS[name].using_default_value and FLAGS[needed].using_default_value:
+            raise cli.UserError(f"--{name} needs --{needed}")
     if FLAGS.mul_table is not None:
         if not isinstance(network, EvaluationNetwork):
             raise cli.UserError("--mul_table is for networks of convolutional cells")
@@ -49,9 +56,6 @@ def main(_):
         tuning = (FLAGS.finetune_epochs, FLAGS.finetune_learning_rate)
         parts = (FLAGS.mul_table, FLAGS.approx_range, FLAGS.batch_size or 96, *tuning)
         return under_multipliers.report(network, data, *parts, path.parent / "multipliers.json")
-    for name in ("approx_range", "finetune_epochs", "finetune_learning_rate"):
-        if not FLAGS[name].using_default_value:
-            raise cli.UserError(f"--{name} needs --mul_table")
     print(json.dumps(task.evaluate(network, source, FLAGS.data_dir, FLAGS.batch_size)))
 
 

@@ -44,7 +44,7 @@ def draw(options):
 def drawn(options):
     """The genotypes that `--strategy random` draws."""
     if options.space == "conv":
-        operations = space.load(options.ops, space.given(options), location=options.location)
+        operations = space.load(options.ops, location=options.location)
         return random.genotypes(operations, options.nodes, options.multiplier, options.samples, options.seed)
     operations = space.load(options.ops, recurrent=True)
     cell = {"cell": options.rnn_cell} if options.space == "renet" else {}

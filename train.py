@@ -84,7 +84,7 @@ def train_and_test(task, options, cells, data):
     log.save_json("results.json", results)
     job.model.network.save(log.folder / "model.keras")
     print(json.dumps(results))
-    data_dir = f" --data_dir {options.data_dir}" if options.data_dir else ""
+    data_dir = f" --data_dir {options.data_dir}" if getattr(options, "data_dir", "") else ""
     print(f"test it again: python3 evaluate.py{data_dir} --model_path {log.folder / 'model.keras'}")
     return results
 

@@ -130,13 +130,12 @@ class TransformerBlock(keras.layers.Layer):
     """What attention and feed-forward share: residual, LayerNorm, pooling, projection of the residual at stride 2.
 
     A subclass has `build_branch(shape)` and `branch(x)`, which maps the normalised, pooled state
-    `(batch, height, width, groups * channels_in)` to the wide result; `groups` is 1 where all edges see the same map.
+    `(batch, height, width, channels_in)`, or with `affine` one map per edge, to the wide result.
     """
 
     def __init__(self, channels, stride, edges, affine, **kwargs):
         super().__init__(**kwargs)
         self.channels, self.stride, self.edges, self.affine = channels, stride, edges, affine
-        self.groups = edges if affine else 1
 
     def build(self, shape):
         batch, height, width, channels_in = shape
@@ -199,14 +198,14 @@ class Attention(TransformerBlock):
 
     def branch(self, x):
         height, width, edges = self.height, self.width, self.edges
-        qkv = grouped_conv(x, tf.convert_to_tensor(self.qkv), self.groups)
+        qkv = grouped_conv(x, tf.convert_to_tensor(self.qkv))
         qkv = tf.reshape(qkv, [-1, height * width, edges, 3, HEADS, HEAD_SIZE])
         qkv = tf.transpose(qkv, [3, 0, 2, 4, 1, 5])
         q, k, v = tf.unstack(tf.reshape(qkv, [3, -1, edges * HEADS, height * width, HEAD_SIZE]))
         bias = relative_bias(tf.convert_to_tensor(self.table), width)
         y = attend(q * HEAD_SIZE**-0.5, k, v, bias, height, width)
         y = tf.reshape(tf.transpose(y, [0, 2, 1, 3]), [-1, height, width, edges * HEADS * HEAD_SIZE])
-        return grouped_conv(y, tf.convert_to_tensor(self.out), edges)
+        return grouped_conv(y, tf.convert_to_tensor(self.out))
 
 
 class FeedForward(TransformerBlock):
@@ -224,8 +223,8 @@ class FeedForward(TransformerBlock):
         )
 
     def branch(self, x):
-        y = grouped_conv(x, tf.convert_to_tensor(self.kernel_1), self.groups) + tf.convert_to_tensor(self.bias_1)
-        y = grouped_conv(gelu(y), tf.convert_to_tensor(self.kernel_2), self.edges)
+        y = grouped_conv(x, tf.convert_to_tensor(self.kernel_1)) + tf.convert_to_tensor(self.bias_1)
+        y = grouped_conv(gelu(y), tf.convert_to_tensor(self.kernel_2))
         return y + tf.convert_to_tensor(self.bias_2)
 
 

@@ -48,7 +48,7 @@ class EdgeConv(keras.layers.Layer):
         # The grids that a dilation keeps apart lie side by side in the batch, where the convolution is an ordinary one.
         blocks = [self.dilation, self.dilation]
         y = x if self.dilation == 1 else tf.space_to_batch(x, blocks, self.crops)
-        y = grouped_conv(y, tf.convert_to_tensor(self.kernel), self.edges)
+        y = grouped_conv(y, tf.convert_to_tensor(self.kernel))
         y = y if self.dilation == 1 else tf.batch_to_space(y, blocks, self.crops)
         return tf.nn.bias_add(y, tf.convert_to_tensor(self.bias)) if self.has_bias else y
 

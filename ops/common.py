@@ -57,42 +57,26 @@ def _grouped_gradient_works():
     return True
 
 
-def grouped_conv(x, kernel, edges):
-    """Convolution of stride 1 in which each edge sees its own channels only; zeros around the map keep its size.
-
-    Args:
-        x: `(batch, height, width, edges * channels_in)`.
-        kernel: `(size, size, channels_in, edges * channels)`.
-
-    Returns:
-        `(batch, height, width, edges * channels)`.
-    """
-    if edges > 1 and not (x.dtype == tf.float32 and _grouped_gradient_works()):
-        *size, channels_in, wide = kernel.shape  # as one convolution whose kernel is zero between the edges
-        diagonal = tf.reshape(tf.eye(edges, dtype=kernel.dtype), [edges, 1, edges, 1])
-        kernel = tf.reshape(kernel, [*size, 1, channels_in, edges, wide // edges]) * diagonal
-        kernel = tf.reshape(kernel, [*size, edges * channels_in, wide])
-    return tf.nn.conv2d(x, kernel, 1, "SAME")
-
-
-def grouped_convolution(x, kernel, strides, padding, dilations=(1, 1)):
+def grouped_conv(x, kernel, strides=1, padding="SAME", dilations=1):
     """Convolution in which each edge sees its own channels only.
 
     Args:
         x: `(batch, height, width, edges * channels_in)`.
-        kernel: `(h, w, channels_in, edges * channels)`; its third axis tells how many edges there are.
+        kernel: `(height, width, channels_in, edges * channels)`; its third axis tells how many edges there are.
         strides, padding, dilations: as `tf.nn.conv2d` takes them.
 
     Returns:
         `(batch, height', width', edges * channels)`.
     """
     edges = x.shape[-1] // kernel.shape[2]
-    if edges == 1:
-        return tf.nn.conv2d(x, kernel, strides, padding, dilations=dilations)
-    if kernel.shape[:2] == (1, 1) and tuple(strides) == (1, 1):
-        return grouped_conv(x, kernel, edges)
-    parts = zip(tf.split(x, edges, -1), tf.split(kernel, edges, -1))
-    return tf.concat([tf.nn.conv2d(part, k, strides, padding, dilations=dilations) for part, k in parts], -1)
+    if edges > 1 and not isinstance(padding, str):  # oneDNN has the gradient only where the padding is done before
+        x, padding = tf.pad(x, padding), "VALID"
+    if edges > 1 and not (x.dtype == tf.float32 and _grouped_gradient_works()):
+        *size, channels_in, wide = kernel.shape  # as one convolution whose kernel is zero between the edges
+        diagonal = tf.reshape(tf.eye(edges, dtype=kernel.dtype), [edges, 1, edges, 1])
+        kernel = tf.reshape(kernel, [*size, 1, channels_in, edges, wide // edges]) * diagonal
+        kernel = tf.reshape(kernel, [*size, edges * channels_in, wide])
+    return tf.nn.conv2d(x, kernel, strides, padding, dilations=dilations)
 
 
 def depthwise(x, kernel, stride=1):
@@ -216,7 +200,7 @@ class Convolving(keras.layers.Layer):
             training: whether in training; the exact convolution is the same in both.
         """
         kernel = tf.convert_to_tensor(getattr(self, name))
-        return grouped_convolution(x, kernel, strides, symmetric_padding(kernel))
+        return grouped_conv(x, kernel, strides, symmetric_padding(kernel))
 
     def convolve_depthwise(self, x, name, training, stride=1):
         """Convolves every channel of a wide map by itself; arguments as in `convolve`."""

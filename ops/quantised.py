@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from ops import multipliers
-from ops.common import grouped_convolution
+from ops.common import grouped_conv
 
 LEVELS = 255
 LARGEST_RANK = 16  # for the sum by convolution; measured (benchmarks/approximate_conv.py)
@@ -124,7 +124,7 @@ class Geometry(typing.NamedTuple):
         """The exact convolution."""
         padding = padding or self.padding
         if not self.depthwise:
-            return grouped_convolution(x, kernel, self.strides, padding, self.dilations)
+            return grouped_conv(x, kernel, self.strides, padding, self.dilations)
         if self.strides[0] != self.strides[1]:
             raise ValueError(f"A depthwise convolution has one stride. Received: {self.strides}.")
         if padding == "SAME":

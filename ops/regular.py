@@ -164,7 +164,7 @@ class DilConv(Convolving):
 class Conv7x1(Convolving):
     """ReLU, 1x7 convolution, 7x1 convolution, BatchNorm: the factorised 7x7 of NASNet and AmoebaNet.
 
-    Only the published cells use it, never many edges at once, so the edges are convolved one after the other.
+    Only the published cells use it.
     """
 
     def __init__(self, channels, stride, edges, affine, **kwargs):

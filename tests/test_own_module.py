@@ -100,5 +100,5 @@ def test_a_dotted_path_is_looked_up_in_the_working_directory(monkeypatch, tmp_pa
     shutil.copy(ROOT / "examples" / "my_ops.py", tmp_path / "somewhere" / "theirs.py")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
-    assert set(space.load("somewhere.theirs").searched) == {"skip_connect", "conv_3x3", "blur_conv"}
+    assert set(space.load("somewhere.theirs").ops) == {"skip_connect", "conv_3x3", "blur_conv"}
     assert space.load("examples.my_ops").searched == ("skip_connect", "conv_3x3", "blur_conv")

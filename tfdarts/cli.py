@@ -24,26 +24,19 @@ def define(stage):
     there = ", ".join(name for name, recipe in recipes.RECIPES.items() if stage in recipe)
     flags.DEFINE_string("recipe", None, f"hyperparameters by name: {there}; default: the space's first")
     for name, value in recipes.defaults(stage).items():
-        _DEFINE[type(value)](name, None, recipes.HELP[name] + "; default: the recipe's")
+        _DEFINE[bool if value is None else type(value)](name, None, recipes.HELP[name] + "; default: the recipe's")
     flags.DEFINE_string("resume", None, "folder of a run to go on with, from its last checkpoint, with its options")
     flags.DEFINE_string("logdir", None, "folder of all runs; default: logs, or where the resumed run is")
     for name, (value, text) in _COMMON.items():
         default = _UNSET.get(name, value)
         _DEFINE[bool if value is None else type(value)](name, None, f"{text}; default: {default}")
-    define_operation_options()
-    flags.DEFINE_bool("dry_run", False, "print what the network costs as JSON, without data, and stop")
-
-
-def define_operation_options():
-    """Defines a flag for every option of the operation modules in `ops/`."""
     for name, (value, text) in operations.option_flags().items():
         _DEFINE[type(value)](name, None, f"{text}; default: {value}")
+    flags.DEFINE_bool("dry_run", False, "print what the network costs as JSON, without data, and stop")
 
 
 # Options of every run beside the recipe's; an unset boolean depends on the machine.
 _COMMON = {
-    "data_dir": ("", "folder of data prepared by TensorFlow Datasets"),
-    "flip": (None, "whether a mirror image keeps its label"),
     "seed": (0, "gives weights, data order, augmentation and drop-path"),
     "deterministic": (None, "the same bits from the same seed, on the same machine"),
     "checkpoint_minutes": (10.0, "time between checkpoints within an epoch; there is one at its end besides"),
@@ -53,8 +46,6 @@ _COMMON = {
 
 _FOLDERS = {"search": "search_arch", "train": "eval_arch"}
 _UNSET = {
-    "data_dir": "TensorFlow Datasets' own",
-    "flip": "by data set, not for digits",
     "deterministic": "yes without a GPU",
 }
 
@@ -84,8 +75,10 @@ def options(stage, genotypes=()):
         given |= {name: FLAGS[name].value for name in ("space", "recipe") if FLAGS[name].value is not None}
         result = run_folder.saved_options(FLAGS.resume, stage, given)
     else:
-        recipe = FLAGS.recipe or recipes.DEFAULTS[space(genotypes)]
-        common = {name: value for name, (value, _) in _COMMON.items()} | dict.fromkeys(operations.option_flags())
+        where = space(genotypes)
+        recipe = FLAGS.recipe or recipes.DEFAULTS[where]
+        common = {name: value for name, (value, _) in _COMMON.items()}
+        common |= dict.fromkeys(operations.option_flags() if where == "conv" else ())
         result = types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, given, common)), seen=None)
     FLAGS["batch_size"].value = result.batch_size  # what the advice after running out of memory halves
     return result
@@ -108,8 +101,8 @@ def train_command(options, paths):
         value = getattr(options, name, None)
         if value is not None and value != there.get("train", {}).get(name):
             words += [f"--{name}", value]
-    words += ["--data_dir", options.data_dir] if options.data_dir else []
-    words += ["--image_size", options.image_size] if getattr(options, "image_size", 0) else []
+    for name in ("data_dir", "image_size"):
+        words += [f"--{name}", getattr(options, name)] if getattr(options, name, None) else []
     words += ["--seed", options.seed] if options.seed else []  # it chooses what is held out for testing
     words += [f"--{name}={value}" for name, value in operations.given(options).items()]
     return shlex.join(map(str, [*words, "--genotype_file", *paths]))

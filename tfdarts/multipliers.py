@@ -7,7 +7,6 @@ Prints one JSON object and draws the map of the errors of all 256 x 256 products
 import json
 import pathlib
 import re
-import sys
 
 import numpy as np
 from PIL import Image
@@ -50,26 +49,21 @@ def error_map(table):
 
 
 def main(arguments):
-    """Prints the figures and draws the map; returns the exit code."""
-    if arguments[:1] in (["--help"], ["-h"]):
-        print(__doc__)
-        return 0
     if not 1 <= len(arguments) <= 2:
-        print("error: give a TABLE (and MAP.png); --help says more", file=sys.stderr)
-        return 2
+        raise UserError("give a TABLE (and MAP.png); --help says more")
     name = arguments[0]
     stem = re.sub(r"\W+", "_", pathlib.Path(name).stem if name.endswith(".bin") else name)
     path = arguments[1] if len(arguments) == 2 else f"{stem}_errors.png"
+    table = load(name)
     try:
-        table = load(name)
         error_map(table).save(path)
-    except (UserError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot write {path}: {error}") from error
     rank = multipliers.rank(table.astype(np.int64) - multipliers.exact())
     print(json.dumps({"multiplier": name, **multipliers.statistics(table), "rank_of_error": rank, "map": path}))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from tfdarts import cli  # which stands above this module
+
+    cli.run(main, positional=True)

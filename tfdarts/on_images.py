@@ -93,8 +93,7 @@ def search_costs(options):
     """What the network that is searched costs, as a dictionary."""
     shape, classes = images.info(options.dataset, options.data_dir, options.image_size)
     network = supernet(options, shape, classes)
-    shapes = {name: (len(rows), len(columns)) for name, (rows, columns) in network.tables.items()}
-    mixing = {name: tf.fill(shape, 1 / shape[1]) for name, shape in shapes.items()}
+    mixing = {name: tf.fill((len(rows), len(names)), 1 / len(names)) for name, (rows, names) in network.tables.items()}
     parameters = cost.count_parameters([network])
     return {
         "parameters": parameters,
@@ -133,9 +132,9 @@ def training(options, cells, data):
     """
     train, _, _ = data
     images.check_batch_size(train, options.batch_size)
-    of_cells = {}
+    by_space = {"drop_path_prob": 0.0}
     if options.space == "conv":
-        of_cells = {"auxiliary_weight": options.auxiliary_weight, "drop_path_prob": options.drop_path_prob}
+        by_space = {"drop_path_prob": options.drop_path_prob, "auxiliary_weight": options.auxiliary_weight}
     learner = Training(
         network(options, cells, train.shape, train.classes),
         options.learning_rate,
@@ -145,7 +144,7 @@ def training(options, cells, data):
         label_smooth=options.label_smooth,
         epochs=options.epochs,
         seed=options.seed,
-        **of_cells or {"drop_path_prob": 0.0},
+        **by_space,
     )
     learner.compile(jit_compile=options.jit_compile)
     schedule = optimizers.cosine(options.learning_rate, options.learning_rate_min, options.epochs)

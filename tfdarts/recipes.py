@@ -10,7 +10,7 @@ from tfdarts.genotype import BASELINE_CELLS, RENET_CELLS
 
 # DARTS, Liu et al. 2019, arXiv:1806.09055, sections 3.1.1 and 3.2: `python3 search_cell.py --unrolled`, then
 # `python3 train.py --genotype_file ...`; the paper reports 2.76 +- 0.09 % test error on CIFAR-10 for DARTS_V2.
-_IMAGES = {"dataset": "cifar10", "image_size": 0, "augmentation": "crop"}
+_IMAGES = {"dataset": "cifar10", "data_dir": "", "image_size": 0, "augmentation": "crop", "flip": None}
 _DARTS_SEARCH = _IMAGES | {
     "strategy": "darts",
     "samples": 10,
@@ -184,6 +184,8 @@ DEFAULTS = {
 
 HELP = {
     "dataset": "digits, an image classification set of TensorFlow Datasets, folder:PATH or npz:FILE",
+    "data_dir": "folder of data prepared by TensorFlow Datasets; empty: its own",
+    "flip": "whether a mirror image keeps its label; unset: by data set, not for digits",
     "image_size": "height and width to bring images to; 0: leave them as they are",
     "augmentation": "crop (shifts and mirror images) or imagenet (random parts, colour jitter, mirror images)",
     "strategy": "darts, or random: write --samples genotypes drawn uniformly, the baseline of any search",
@@ -271,10 +273,11 @@ _ONLY_WITH = {
     "samples": ("strategy", "random"),
     "cutout_length": ("cutout", True),
     "auxiliary_weight": ("auxiliary", True),
+    "stem_multiplier": ("network", "cifar"),
+    "train_portion": ("use_validation", False),
 }
-_RANDOM_USES = ("strategy", "samples", "nodes", "multiplier", "ops", "location", "seed")
-_RANDOM_USES += ("dataset", "data_dir", "image_size")
-_RANDOM_USES += ("rnn_cell", "data")
+_RANDOM_USES = ("strategy", "samples", "nodes", "multiplier", "ops", "location", "rnn_cell", "seed")
+_RANDOM_USES += ("dataset", "data_dir", "image_size", "data")  # for the command to train
 
 
 class OptionError(UserError):

@@ -41,13 +41,14 @@ class Space:
 
     Attributes:
         name: how the module was named, as `--ops` and the genotype have it.
-        ops: dictionary from name to `(channels, stride, edges, affine) -> layer`, attention modules included; for
-            recurrent cells to a function of one tensor.
+        ops: dictionary from name to `(channels, stride, edges, affine) -> layer`; for recurrent cells to a function of
+            one tensor.
         searched: names that a search chooses from, in the order of the architecture parameters' columns.
         after: likewise for what follows the operation on the same edge; empty for nothing.
         end: likewise for what follows the concatenation of a cell; empty for nothing.
         options: what the module was made with, by name; empty if it has no options.
         preprocess: `(channels, halve, affine) -> layer` for the inputs of a cell.
+        attention: what convolutional cells may hold beside `ops`, likewise; an operation of the same name goes first.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Space:
     preprocess: collections.abc.Callable = common.preprocess
     after: tuple = ()
     end: tuple = ()
+    attention: dict = dataclasses.field(default_factory=dict)
 
     def build(self, op, channels, stride, edges, affine, wide=False):
         """Builds the layer for `edges` parallel edges, whether or not the operation knows about parallel edges.
@@ -67,9 +69,10 @@ class Space:
         Raises:
             SpaceError: if the operation does not exist or builds no Keras layer.
         """
-        if op not in self.ops:
+        make = (self.attention | self.ops).get(op)
+        if make is None:
             raise SpaceError(f"Operation module {self.name!r} has no {op!r}; it offers {', '.join(self.ops)}.")
-        make, accepted = self.ops[op], _accepted(self.ops[op])
+        accepted = _accepted(make)
         parallel = "edges" in accepted and (not wide or "wide" in accepted)
         arguments = {"channels": channels, "stride": stride, "affine": affine}
         arguments |= {"edges": edges, "wide": wide} if parallel else {"edges": 1}
@@ -85,7 +88,7 @@ class Space:
 
     def check(self, genotype):
         """Raises SpaceError if the genotype uses an operation that this space does not have."""
-        unknown = sorted(genotype.operations() - set(self.ops))
+        unknown = sorted(genotype.operations() - set(self.attention | self.ops))
         if unknown:
             raise SpaceError(
                 f"The genotype uses {', '.join(unknown)}, which operation module {self.name!r} does not have."
@@ -178,10 +181,11 @@ def load(name, options=None, *, location="no_attention", recurrent=False):
     chosen = {part: columns[kind] for part, kind in LOCATIONS[location].items()}
     space = Space(
         name,
-        attention | ops,
+        dict(ops),
         **{"searched": searched} | chosen,
         options=options,
         preprocess=getattr(made, "PREPROCESS", common.preprocess),
+        attention=attention,
     )
     if not module.__name__.startswith("ops."):
         for op in ops:

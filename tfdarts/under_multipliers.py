@@ -52,7 +52,10 @@ def report(network, data, tables, approx_range, batch_size, epochs, learning_rat
         error, before = 100 * line["mean_relative_error"], line["test_accuracy_percent"]
         print(f"{name:<24} {error:16.2f}% {before:12.2f}% {tuned:>10}", flush=True)
     settings = {"finetune_epochs": epochs, "finetune_learning_rate": learning_rate}
-    path.write_text(json.dumps(settings | {"results": lines}, indent=2) + "\n")
+    try:
+        path.write_text(json.dumps(settings | {"results": lines}, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
     print(f"written to {path}")
 
 
