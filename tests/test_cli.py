@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.test_sources import save_folder
+from tests.test_sources import save_folder, save_npz
 
 TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "3", "--epochs", "1", "--batch_size", "240"]
 
@@ -137,3 +137,14 @@ def test_out_of_memory_names_a_smaller_batch(tmp_path, command):
     for given, half in (([], 16), (["--batch_size", "6"], 3)):
         (line,) = command(script, "--recipe", "digits", *given, code=2).stderr.splitlines()
         assert line.startswith("error: out of memory") and f"--batch_size {half} " in line
+
+
+def test_a_whole_training_on_arrays_of_four_channels_not_square(tmp_path, command):
+    save_npz(tmp_path / "a.npz", {"train": 24, "test": 6}, (12, 9, 4))
+    options = ["--init_channels", "2", "--layers", "3", "--batch_size", "8", "--epochs", "1", "--arch", "digits"]
+    command("train.py", *options, "--dataset", f"npz:{tmp_path / 'a.npz'}", "--logdir", tmp_path)
+    (made,) = (tmp_path / "eval_arch").iterdir()
+    results = json.loads((made / "results.json").read_text())
+    assert results["parameters_auxiliary"] > 0  # on a map of 3x3
+    again = json.loads(command("evaluate.py", "--model_path", made / "model.keras").stdout.splitlines()[-1])
+    assert again["test_error_percent"] == pytest.approx(results["test_error_percent"])

@@ -259,3 +259,16 @@ def test_batches_are_the_same_from_memory_and_from_files(tmp_path):
         np.testing.assert_array_equal(x, x2)
         np.testing.assert_array_equal(y, y2)
     assert tf.reduce_all(tf.math.is_finite(x))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_split_extra_joins_the_training_images(stream, tmp_path):
+    written = save_tfds(tmp_path, {"train": 20, "extra": 7, "test": 5})
+    for extra, parts in ((False, ["train"]), (True, ["train", "extra"])):
+        source = sources.from_tfds("beasts", tmp_path, stream, extra).train
+        got = {source.read(i)[0].tobytes() for i in range(len(source))}
+        assert got == {image.tobytes() for part in parts for image in written[part]}
+    save_tfds(tmp_path / "without", {"train": 4, "test": 2})
+    for name, data_dir in (("beasts", tmp_path / "without"), ("digits", None)):
+        with pytest.raises(DataError, match="--use_extra"):
+            images.load(name, data_dir, extra=True)

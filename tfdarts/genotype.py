@@ -63,13 +63,9 @@ class Genotype:
                 states = 2 + k // 2
                 message = f"`{name}[{k}]` comes from state {edge[1]}; node {k // 2} can use states 0 to {states - 1}."
                 _check(0 <= edge[1] < states, message)
-            concat = getattr(self, name + "_concat")
-            ok = isinstance(concat, (list, tuple)) and len(concat) > 0 and all(type(i) is int for i in concat)
-            states = 2 + len(edges) // 2
-            ok = ok and all(0 <= i < states for i in concat)
-            _check(ok, f"`{name}_concat` must list states from 0 to {states - 1}. Received: {concat!r}.")
             object.__setattr__(self, name, tuple(tuple(edge[:2] if edge[-1] == "" else edge) for edge in edges))
-            object.__setattr__(self, name + "_concat", tuple(concat))
+            concat = _checked_states(name + "_concat", getattr(self, name + "_concat"), 2 + len(edges) // 2)
+            object.__setattr__(self, name + "_concat", concat)
             bottleneck = getattr(self, name + "_bottleneck")
             ok = isinstance(bottleneck, str) and bottleneck != NONE
             _check(ok, f"`{name}_bottleneck` must name an attention module. Received: {bottleneck!r}.")
@@ -149,7 +145,7 @@ class RecurrentGenotype:
     space: str = "recurrent"
 
     def __post_init__(self):
-        entries, states = self.recurrent, self.concat
+        entries = self.recurrent
         message = "`recurrent` must be a list of [activation, previous]."
         _check(isinstance(entries, (list, tuple)) and len(entries) > 0, message)
         for k, entry in enumerate(entries):
@@ -159,11 +155,8 @@ class RecurrentGenotype:
             _check(entry[0] != NONE, f"`recurrent[{k}]` is {NONE!r}, which connects nothing.")
             message = f"`recurrent[{k}]` comes from state {entry[1]}; it can use states 0 to {k}."
             _check(0 <= entry[1] <= k, message)
-        ok = isinstance(states, (list, tuple)) and len(states) > 0 and all(type(i) is int for i in states)
-        ok = ok and all(0 <= i <= len(entries) for i in states)
-        _check(ok, f"`concat` must list states from 0 to {len(entries)}. Received: {states!r}.")
         object.__setattr__(self, "recurrent", tuple((op, previous) for op, previous in entries))
-        object.__setattr__(self, "concat", tuple(states))
+        object.__setattr__(self, "concat", _checked_states("concat", self.concat, 1 + len(entries)))
         _check(self.space == type(self).space, f"`space` must be {type(self).space!r}. Received: {self.space!r}.")
         _check(isinstance(self.ops, str), f"`ops` must name an operation module. Received: {self.ops!r}.")
 
@@ -222,6 +215,14 @@ def _last_name(module):
 def _check(condition, message):
     if not condition:
         raise GenotypeError(message)
+
+
+def _checked_states(name, states, count):
+    """A field that lists some of `count` states, as a tuple."""
+    ok = isinstance(states, (list, tuple)) and len(states) > 0 and all(type(i) is int for i in states)
+    ok = ok and all(0 <= i < count for i in states)
+    _check(ok, f"`{name}` must list states from 0 to {count - 1}. Received: {states!r}.")
+    return tuple(states)
 
 
 def from_dict(data):
