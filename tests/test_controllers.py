@@ -1,0 +1,146 @@
+"""ENAS's controllers against the authors' programs, and what they learn."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import reference
+from tfdarts import controllers
+
+NAMES = {
+    "first": "g_emb",
+    "embedding": "emb/w",
+    "softmax": "softmax/w",
+    "bias": "softmax/b",
+    "key": "attention/w_1",
+    "query": "attention/w_2",
+    "score": "attention/v",
+}
+
+
+def to_keras(weights):
+    """The reference's LSTM weights `[x, h] W`, gates i, f, o, g, as Keras's kernels with gates i, f, g, o."""
+    i, f, o, g = np.split(weights, 4, 1)
+    return np.split(np.concatenate([i, f, g, o], 1), 2)
+
+
+def attention_values(arrays, prefix):
+    values = dict(zip(("lstm/kernel", "lstm/recurrent_kernel"), to_keras(arrays[f"{prefix}lstm/layer_0/w"])))
+    return values | {ours: arrays[prefix + theirs] for ours, theirs in NAMES.items() if prefix + theirs in arrays}
+
+
+def variables(controller):
+    lstm = {"lstm/kernel": controller.lstm.kernel, "lstm/recurrent_kernel": controller.lstm.recurrent_kernel}
+    return lstm | {name: getattr(controller, name) for name in NAMES if hasattr(controller, name)}
+
+
+@pytest.fixture(params=["macro", "micro"])
+def attention(request, float64):
+    """The name of a convolutional space, its golden values, a controller with their weights."""
+    arrays = reference.load(f"enas/{request.param}_controller")
+    if request.param == "macro":
+        controller = controllers.MacroController(5, 10)
+    else:
+        controller = controllers.MicroController(5, 10)
+    controller.build()
+    for name, value in attention_values(arrays, "var:controller/").items():
+        variable = variables(controller)[name]
+        variable.assign(value.reshape(variable.shape))
+    return request.param, arrays, controller
+
+
+def decisions_of(kind, numbers):
+    """The reference's number string in the order of our decisions."""
+    result, numbers = [], list(numbers)
+    if kind == "macro":
+        for layer in range(5):
+            op, *bits = (numbers.pop(0) for _ in range(1 + layer))
+            result += [op, np.array(bits)] if layer else [op]
+    else:
+        for block in np.reshape(numbers, (-1, 4)):
+            result += [*block[::2], *block[1::2]]
+    return result
+
+
+@pytest.mark.parametrize("q", range(3))
+def test_convolutional_controllers_have_the_authors_numbers(attention, q):
+    kind, arrays, controller = attention
+    values = {name[5:]: value for name, value in arrays.items() if name.startswith(f"arc{q}_")}
+    decisions = controllers.Decisions(None, decisions_of(kind, values["arc"]), outcome_entropy=kind == "macro")
+    with tf.GradientTape() as tape:
+        sample = decisions.sample(*controller.decide(decisions, True))
+        entropy = tf.reduce_sum(sample.entropies)
+        reward = values["valid_acc"] + 1e-4 * entropy
+        loss = -tf.reduce_sum(sample.log_probs) * (reward - values["baseline"]) + 0.8 * sample.penalty
+    reference.close(-sample.log_probs, values["neg_log_probs"], 2e-6)
+    rows = [row for logits in decisions.logits for row in tf.reshape(logits, [-1, logits.shape[-1]]).numpy()]
+    stored = [row[:size] for row, size in zip(values["logits_padded"], values["logits_sizes"])]
+    assert [row.size for row in rows] == [row.size for row in stored]
+    reference.close(np.concatenate(rows), np.concatenate(stored), 2e-6)
+    reference.close(-tf.reduce_sum(sample.log_probs), values["sample_log_prob"], 2e-6)
+    reference.close(entropy, values["sample_entropy"], 2e-6)
+    reference.close(loss, values["loss"], 2e-6)
+    if kind == "macro":
+        reference.close(sample.penalty, values["skip_penalty"], 2e-6)
+        ops, skips = (x.numpy() for x in sample.arc)
+        assert skips.sum() == values["skip_count"]
+        flat = [number for layer in range(5) for number in (ops[layer], *skips[layer, :layer])]
+        assert flat == values["arc"].tolist()
+    else:
+        assert sample.arc.numpy().ravel().tolist() == values["arc"].tolist()
+    if q == 0:
+        named = variables(controller)
+        gradients = dict(zip(named, tape.gradient(loss, [v.value for v in named.values()])))
+        stored = attention_values(values, "grad:controller/")
+        reference.close({name: tf.reshape(gradients[name], stored[name].shape) for name in stored}, stored, 1e-5)
+
+
+def recurrent(blocks):
+    arrays = reference.load(f"enas/controller_blocks{blocks}")
+    controller = controllers.RecurrentController(blocks, 10)
+    controller.build()
+    for variable, value in recurrent_pairs(controller, arrays, ""):
+        variable.assign(value)
+    return arrays, controller
+
+
+def recurrent_pairs(controller, arrays, prefix):
+    """Variables and their golden values; the reference has two LSTM biases, whose gradients are the same."""
+    bias = arrays[prefix + "lstm_bias_ih"]
+    if not prefix:
+        bias = bias + arrays["lstm_bias_hh"]
+    yield controller.embedding, arrays[prefix + "encoder"][: controller.embedding.shape[0]]
+    yield controller.lstm.kernel, arrays[prefix + "lstm_kernel"]
+    yield controller.lstm.recurrent_kernel, arrays[prefix + "lstm_recurrent_kernel"]
+    yield controller.lstm.bias, bias
+    for number, (kernel, offset) in enumerate(controller.decoders):
+        yield kernel, arrays[f"{prefix}decoder{number}_kernel"]
+        if not prefix:
+            yield offset, arrays[f"decoder{number}_bias"]
+
+
+@pytest.mark.parametrize("blocks", [4, 12])
+def test_the_recurrent_controller_has_the_authors_numbers(blocks, float64):
+    arrays, controller = recurrent(blocks)
+    count = 2 * blocks - 1
+    for mode in ("train", "derive"):
+        loss = 0.0
+        with tf.GradientTape() as tape:
+            for q, actions in enumerate(arrays["actions"]):
+                decisions = controllers.Decisions(None, actions)
+                sample = decisions.sample(*controller.decide(decisions, mode == "train"))
+                loss -= tf.reduce_sum(sample.log_probs * arrays["advantages"].reshape(count, -1)[:, q])
+                reference.close(sample.log_probs, arrays[f"{mode}_log_probs"][:, q], 2e-6)
+                reference.close(sample.entropies, arrays[f"{mode}_entropies"][:, q], 2e-6)
+                padded = arrays[f"{mode}_logits_padded"][:, q]
+                for logits, stored in zip(decisions.logits, padded):
+                    np.testing.assert_allclose(logits, stored[: logits.shape[0]], atol=2e-6)
+                if "activations" in arrays:
+                    assert sample.arc[0].numpy().tolist() == arrays["activations"][q].tolist()
+                    assert sample.arc[1].numpy().tolist() == arrays["prev_nodes"][q].tolist()
+        if mode == "train":
+            reference.close(loss, arrays["policy_loss"], 2e-6)
+            pairs = list(recurrent_pairs(controller, arrays, "grad_"))
+            gradients = tape.gradient(loss, [v.value for v, _ in pairs], unconnected_gradients="zero")
+            stored = {v.path: value for v, value in pairs}
+            reference.close({v.path: tf.convert_to_tensor(g) for (v, _), g in zip(pairs, gradients)}, stored, 2e-6)
