@@ -9,7 +9,7 @@ from tests import reference
 from tfdarts import cost, genotype, space
 from tfdarts.evalnet import EvaluationNetwork, fixed_edges
 from tfdarts.supernet import Supernet
-from tfdarts.training import Training, drop_path_factors
+from tfdarts.training import Training, dropout_factors
 
 COUNTS = [
     n
@@ -93,11 +93,11 @@ def test_drop_path_spares_the_identity_alone(reduction, source, kept):
         np.testing.assert_array_equal(y[1], plain[1] if identity else tf.zeros_like(plain[1]))
 
 
-def test_drop_path_factors():
-    factors = np.array(drop_path_factors((3, 8), 500, 0.25, [1, 2]))
+def test_dropout_factors():
+    factors = np.array(dropout_factors((3, 8, 500), 0.25, [1, 2]))
     np.testing.assert_allclose(np.unique(factors), [0.0, 1 / 0.75])
     assert abs(factors.mean() - 1) < 0.03
-    np.testing.assert_array_equal(drop_path_factors((3, 8), 5, 0.0, [1, 2]), np.ones((3, 8, 5)))
+    np.testing.assert_array_equal(dropout_factors((3, 8, 5), 0.0, [1, 2]), np.ones((3, 8, 5)))
 
 
 @pytest.mark.parametrize("entry", COUNTS, ids=lambda n: f"{n['network']}-{n.get('genotype_name')}-{n['channels']}")

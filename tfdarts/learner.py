@@ -16,13 +16,14 @@ class Learner(keras.Model):
     Args:
         network: built model, whose trainable variables are stepped.
         learning_rate: of the first step; a callback sets `self.learning_rate` later on.
-        momentum, weight_decay, grad_clip: of SGD.
+        momentum, weight_decay, grad_clip, nesterov: of SGD.
     """
 
-    def __init__(self, network, learning_rate, momentum, weight_decay, grad_clip, **kwargs):
+    def __init__(self, network, learning_rate, momentum, weight_decay, grad_clip, nesterov=False, **kwargs):
         super().__init__(**kwargs)
         self.network = network
         self.momentum, self.weight_decay, self.grad_clip = momentum, weight_decay, grad_clip
+        self.nesterov = nesterov
         size = (sum(math.prod(v.shape) for v in network.trainable_variables),)
         self.buffer = self.add_weight(name="momentum", shape=size, initializer="zeros", trainable=False)
         self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
@@ -43,7 +44,8 @@ class Learner(keras.Model):
         """
         gradient, _ = optimizers.clip(gradient, self.grad_clip)
         rate = self.learning_rate.value * scale
-        weights, buffer = optimizers.sgd(weights, gradient, self.buffer.value, rate, self.momentum, self.weight_decay)
+        hyper = (rate, self.momentum, self.weight_decay, self.nesterov)
+        weights, buffer = optimizers.sgd(weights, gradient, self.buffer.value, *hyper)
         self.buffer.assign(buffer)
         self.set_weights_vector(weights)
         return weights

@@ -92,6 +92,8 @@ class TrainedNetwork(keras.Model):
     `image_size`, `augmentation`; None if unknown.
     """
 
+    drop_path_share = 1.0  # by which a network's drop-path probability is multiplied, or a tensor with one per cell
+
     def preprocess(self, pixels):
         """Pixels from 0 to 255, `(batch, height, width, channels)`, to what the network was trained on."""
         known = self.options["preprocessing"]

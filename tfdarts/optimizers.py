@@ -36,14 +36,18 @@ def clip(gradient, max_norm):
     return gradient * clip_factor(norm, max_norm), norm
 
 
-def sgd(w, gradient, buffer, learning_rate, momentum, weight_decay):
-    """`buffer' = momentum * buffer + gradient + weight_decay * w`; `w' = w - learning_rate * buffer'`.
+def sgd(w, gradient, buffer, learning_rate, momentum, weight_decay, nesterov=False):
+    """`buffer' = momentum * buffer + g` with `g = gradient + weight_decay * w`; `w' = w - learning_rate * buffer'`.
+
+    Args:
+        nesterov: whether the step is along `momentum * buffer' + g` instead (Sutskever et al. 2013).
 
     Returns:
         `w'` and `buffer'`.
     """
-    buffer = momentum * buffer + gradient + weight_decay * w
-    return w - learning_rate * buffer, buffer
+    gradient = gradient + weight_decay * w
+    buffer = momentum * buffer + gradient
+    return w - learning_rate * (momentum * buffer + gradient if nesterov else buffer), buffer
 
 
 def adam(w, gradient, first, second, step, learning_rate, betas, weight_decay, epsilon=1e-8):
@@ -73,6 +77,22 @@ def exponential(start, gamma):
 def cosine(start, end, epochs):
     """Learning rate of an epoch, counted from 0: half a cosine from `start` to `end` (PyTorch's CosineAnnealingLR)."""
     return lambda epoch: end + 0.5 * (start - end) * (1 + math.cos(math.pi * epoch / epochs))
+
+
+def restarts(start, end, period, factor):
+    """Learning rate of an epoch, counted from 0: cosines from `start` to `end`, each begun anew where the last ended.
+
+    SGDR (Loshchilov and Hutter 2017, arXiv:1608.03983). The first lasts `period` epochs, every further one `factor`
+    times as long as the one before it.
+    """
+
+    def rate(epoch):
+        length = period
+        while epoch >= length:
+            epoch, length = epoch - length, length * factor
+        return cosine(start, end, length)(epoch)
+
+    return rate
 
 
 def averaged(average, w, count):

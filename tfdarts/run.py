@@ -447,10 +447,10 @@ class Genotypes(keras.callbacks.Callback):
         line = {"epoch": epoch + 1, "skip_connections": genotype.skip_connections(), "tables": {}}
         values = {"skip_connections": genotype.skip_connections()}
         for kind, table in self.model.mixing().items():
-            table, (edges, names) = np.asarray(table, float), self.model.supernet.tables[kind]
+            table, (edges, names) = np.asarray(table, float), self.model.tables[kind]
             line["tables"][kind] = {"edges": edges, "operations": names, "weights": np.round(table, 6).tolist()}
             for row, weights in enumerate(table):
-                values[f"entropy/{kind}/edge_{row:02d}"] = -(weights * np.log(weights)).sum()
+                values[f"entropy/{kind}/edge_{row:02d}"] = -(weights * np.log(np.maximum(weights, 1e-30))).sum()
                 values |= {f"mixing/{kind}/edge_{row:02d}/{name}": weight for name, weight in zip(names, weights)}
         self.run.append("mixing.jsonl", line)
         self.run.scalars(epoch + 1, values)

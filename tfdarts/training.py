@@ -7,20 +7,19 @@ from tfdarts import optimizers
 from tfdarts.learner import Learner
 
 
-def drop_path_factors(shape, batch, probability, seed):
-    """Factors for drop-path (FractalNet, Larsson et al. 2017, arXiv:1605.07648): 0 or 1 / (1 - probability).
+def dropout_factors(shape, probability, seed):
+    """Factors for dropout, and for drop-path (FractalNet, Larsson et al. 2017, arXiv:1605.07648).
 
     Args:
-        shape: cells and entries.
-        batch: images.
-        probability: of an edge being dropped for an image.
+        shape: tuple of ints and tensors.
+        probability: of a factor being 0; a number, or a tensor that fits `shape`.
         seed: two integers.
 
     Returns:
-        `(cells, entries, batch)`.
+        A tensor of 0 and 1 / (1 - probability).
     """
     keep = 1.0 - probability
-    return tf.floor(keep + tf.random.stateless_uniform((*shape, batch), seed)) / keep
+    return tf.floor(keep + tf.random.stateless_uniform(shape, seed)) / keep
 
 
 class Training(Learner):
@@ -29,11 +28,13 @@ class Training(Learner):
     Args:
         network: built `TrainedNetwork`; with `drop_path_prob` an `EvaluationNetwork`.
         learning_rate: of the first step; a callback sets `self.learning_rate` later on.
-        momentum, weight_decay, grad_clip: of SGD.
+        momentum, weight_decay, grad_clip, nesterov: of SGD.
         auxiliary_weight: weight of the auxiliary classifier's loss.
         label_smooth: share of the target that is spread over all classes, in training.
-        drop_path_prob: probability that an edge is dropped in the last epoch; it rises linearly from 0.
+        drop_path_prob: probability that an edge is dropped in the end; it rises linearly from 0.
         epochs: int, over which it rises.
+        steps: int, over which it rises from step to step instead of from epoch to epoch; None for the latter.
+        dropout: probability that a pooled feature is dropped.
         seed: int.
     """
 
@@ -48,12 +49,16 @@ class Training(Learner):
         label_smooth=0.0,
         drop_path_prob=0.2,
         epochs=600,
+        steps=None,
+        dropout=0.0,
+        nesterov=False,
         seed=0,
         **kwargs,
     ):
-        super().__init__(network, learning_rate, momentum, weight_decay, grad_clip, **kwargs)
+        super().__init__(network, learning_rate, momentum, weight_decay, grad_clip, nesterov, **kwargs)
         self.auxiliary_weight, self.label_smooth = auxiliary_weight, label_smooth
-        self.drop_path_prob, self.epochs, self.seed = drop_path_prob, epochs, seed
+        self.drop_path_prob, self.epochs, self.steps = drop_path_prob, epochs, steps
+        self.dropout, self.seed = dropout, seed
         self.epoch = self.add_weight(name="epoch", shape=(), initializer="zeros", trainable=False)
         self.top5_metric = keras.metrics.Mean(name="top5")
         self.built = True
@@ -66,13 +71,7 @@ class Training(Learner):
     def train_step(self, data):
         images, labels = data
         self.step.assign_add(1)
-        options = {}
-        if self.drop_path_prob:
-            probability = self.drop_path_prob * self.epoch.value / self.epochs
-            draw = tf.stack([tf.constant(self.seed, tf.int64), self.step.value])
-            shape = self.network.drop_path_shape
-            options["drop_path"] = drop_path_factors(shape, tf.shape(images)[0], probability, draw)
-        variables = self.network.trainable_variables
+        options, variables = self._dropped(tf.shape(images)[0]), self.network.trainable_variables
         with tf.GradientTape() as tape:
             results = self.network(images, training=True, **options)
             logits, *auxiliary = results if isinstance(results, (tuple, list)) else (results,)
@@ -81,6 +80,20 @@ class Training(Learner):
         gradients = tape.gradient(total, [v.value for v in variables], unconnected_gradients="zero")
         self.descend(optimizers.flatten(variables), optimizers.flatten(gradients))
         return self.update_metrics(loss, logits, labels)
+
+    def _dropped(self, batch):
+        """What the network is to drop in this step: factors, by the name of its argument."""
+        draw, network, options = tf.stack([tf.constant(self.seed, tf.int64), self.step.value]), self.network, {}
+        if self.drop_path_prob:
+            progress = self.epoch.value / self.epochs
+            if self.steps is not None:
+                progress = tf.minimum(1.0, tf.cast(self.step.value, tf.float32) / self.steps)
+            probability = self.drop_path_prob * progress * tf.reshape(network.drop_path_share, [-1, 1, 1])
+            options["drop_path"] = dropout_factors((*network.drop_path_shape, batch), probability, draw)
+        if self.dropout:
+            draw = draw + tf.constant([1 << 32, 0], tf.int64)  # numbers of their own
+            options["dropout"] = dropout_factors((batch, network.features), self.dropout, draw)
+        return options
 
     def test_step(self, data):
         images, labels = data

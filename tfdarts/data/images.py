@@ -369,14 +369,15 @@ def steps_per_epoch(data, batch_size):
     return -(-len(data) // batch_size)
 
 
-def train_batches(data, batch_size, seed, cutout_length=0, start=0):
-    """Endless shuffled and augmented batches; the n-th is a function of `seed` and n alone.
+def train_batches(data, batch_size, seed, cutout_length=0, start=0, augmented=True):
+    """Endless shuffled batches, augmented or not; the n-th is a function of `seed` and n alone.
 
     Args:
         data: `Images`.
         seed: int; gives order and augmentation.
         cutout_length: side of the square that is blacked out, 0 for none.
         start: number of the first batch, for going on with a run.
+        augmented: whether images are changed at random, as for training weights.
 
     Returns:
         A `tf.data.Dataset` of `(images, labels)`.
@@ -389,6 +390,9 @@ def train_batches(data, batch_size, seed, cutout_length=0, start=0):
         return tf.data.Dataset.zip(tf.data.Dataset.range(epoch * steps, (epoch + 1) * steps), batches)
 
     def batch(step, positions):
+        if not augmented:
+            images, labels = data.fetch(positions)
+            return normalize(images, data.mean, data.std), labels
         draw = [tf.constant(seed, tf.int64), step]
         images, labels = data.fetch(positions, draw)
         padding = data.padding

@@ -95,6 +95,11 @@ class Darts(Learner):
         """The network that is searched."""
         return self.network
 
+    @property
+    def tables(self):
+        """Names of the rows and columns of the tables of `mixing`."""
+        return self.supernet.tables
+
     def hypergradient(self, weights, train, valid, scale=1.0):
         """Gradient for the architecture parameters, and the loss on the validation batch that it came from.
 
