@@ -1,4 +1,4 @@
-"""Searches a cell by DARTS: `python3 search_cell.py --unrolled`, or `--recipe digits` for a first try.
+"""Searches a cell by DARTS or ENAS: `python3 search_cell.py --unrolled`, or `--recipe digits` for a first try.
 
 Writes `logs/search_arch/<time>/`: the genotype of every epoch, metrics, TensorBoard events, a checkpoint.
 """
@@ -7,11 +7,15 @@ import json
 
 from absl import flags
 
-from tfdarts import cli, run, space, visualize
+from tfdarts import cli, on_enas, run, space, visualize
 from tfdarts.strategies import random
 
 FLAGS = flags.FLAGS
 cli.define("search")
+flags.DEFINE_bool(
+    "derive", False, "without further training, draw --derive_num_sample architectures of the run to --resume, and "
+    "keep the best"
+)  # fmt: skip
 
 
 def main(_):
@@ -21,16 +25,33 @@ def main(_):
         if FLAGS.dry_run:
             raise cli.UserError("--strategy random costs nothing to try; leave out --dry_run")
         return draw(options)
-    task = cli.TASKS[options.space]
+    task = cli.task(options)
+    if FLAGS.derive and (task is not on_enas or FLAGS.resume is None):
+        raise cli.UserError("--derive needs --resume, the folder of a search by --strategy enas or random_ws")
     if FLAGS.dry_run:
         return print(json.dumps(task.search_costs(options)))
 
     job = task.search(options)
     log = cli.start_run(options)
-    order = "second" if options.unrolled else "first"
-    print(f"searching {options.space} cells, {order} order, run in {log.folder}")
+    if FLAGS.derive:
+        return derive(log, job.model, options)
+    print(f"searching the space {options.space}, {how(options)}, run in {log.folder}")
     run.fit(log, job, options.epochs, options.checkpoint_minutes, [run.Genotypes(log)])
     finish(log, job.model.genotype(), options)
+
+
+def how(options):
+    """The strategy of a search, for people."""
+    if options.strategy == "darts":
+        return f"{'second' if options.unrolled else 'first'} order"
+    return {"enas": "by a controller", "random_ws": "by uniform draws with shared weights"}[options.strategy]
+
+
+def derive(log, learner, options):
+    """`--derive`: the best of the architectures that a run's controller draws now."""
+    log.restore(learner)
+    finish(log, learner.genotype(), options)
+    print(json.dumps(learner.rewards()))
 
 
 def draw(options):
@@ -43,6 +64,8 @@ def draw(options):
 
 def drawn(options):
     """The genotypes that `--strategy random` draws."""
+    if options.space in ("macro", "micro"):
+        return on_enas.drawn(options)
     if options.space == "conv":
         operations = space.load(options.ops, location=options.location)
         return random.genotypes(operations, options.nodes, options.multiplier, options.samples, options.seed)

@@ -56,7 +56,7 @@ def main(more):
     genotypes = load_genotypes(more)
     options = cli.options("train", genotypes)
     run.configure_tensorflow(options.seed, options.deterministic)
-    task = cli.TASKS[options.space]
+    task = cli.task(options)
     if FLAGS.dry_run:
         for cells in genotypes:
             print(json.dumps(task.training_costs(options, cells)))

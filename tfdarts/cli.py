@@ -8,12 +8,12 @@ import types
 import tensorflow as tf
 from absl import app, flags, logging
 
-from tfdarts import on_images, on_text, recipes
+from tfdarts import on_enas, on_images, on_text, recipes
 from tfdarts import run as run_folder
 from tfdarts import space as operations
 from tfdarts.errors import UserError
 
-TASKS = {"conv": on_images, "renet": on_images, "recurrent": on_text}
+TASKS = dict.fromkeys(("conv", "renet", "macro", "micro"), on_images) | {"recurrent": on_text}
 FLAGS = flags.FLAGS
 _DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
 
@@ -21,6 +21,7 @@ _DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFI
 def define(stage):
     """Defines `--space`, `--recipe` and one flag for every option of a stage, unset until the user sets it."""
     flags.DEFINE_enum("space", None, list(recipes.DEFAULTS), "what is searched; default: the recipe's, or conv")
+    flags.DEFINE_alias("network_type", "space")
     there = ", ".join(name for name, recipe in recipes.RECIPES.items() if stage in recipe)
     flags.DEFINE_string("recipe", None, f"hyperparameters by name: {there}; default: the space's first")
     for name, value in recipes.defaults(stage).items():
@@ -76,12 +77,17 @@ def options(stage, genotypes=()):
         result = run_folder.saved_options(FLAGS.resume, stage, given)
     else:
         where = space(genotypes)
-        recipe = FLAGS.recipe or recipes.DEFAULTS[where]
+        recipe = FLAGS.recipe or recipes.default(where, given.get("strategy"))
         common = {name: value for name, (value, _) in _COMMON.items()}
         common |= dict.fromkeys(operations.option_flags() if where == "conv" else ())
         result = types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, given, common)), seen=None)
     FLAGS["batch_size"].value = result.batch_size  # what the advice after running out of memory halves
     return result
+
+
+def task(options):
+    """The module that does what the command lines ask for: data, networks and learners."""
+    return on_enas if getattr(options, "strategy", None) in recipes.SHARED_WEIGHTS else TASKS[options.space]
 
 
 def start_run(options):

@@ -138,6 +138,107 @@ _TEXT_TRAIN = _TEXT | {
 _WIKITEXT2 = dict.fromkeys(_UNITS, 700) | {"dropouth": 0.15, "wdecay": 5e-7}
 # The embedded text, for a first try on a laptop.
 _TOPICS = {"data": "topics", "dropout": 0.3, "dropouth": 0.1, "dropoutx": 0.3, "dropouti": 0.1}
+# ENAS, Pham et al. 2018, arXiv:1802.03268, section 3 and the scripts of its authors: `python3 search_cell.py --space macro`
+# or `micro`, then `python3 train.py --genotype_file ...`; the paper reports test errors of 4.23 % and 3.54 % (2.89 %
+# with cutout) on CIFAR-10. Weight decays are twice the authors' factors of the sum of squares.
+_ENAS = {
+    "strategy": "enas",
+    "samples": 10,
+    "controller_optim": "adam",
+    "controller_lr_cosine": False,
+    "entropy_coeff": 1e-4,
+    "shared_optim": "sgd",
+    "derive_num_sample": 100,
+}
+_RESTARTS = {"momentum": 0.9, "restart_epochs": 10, "restart_factor": 2, "cutout": False, "cutout_length": 16}
+_ENAS_IMAGES = _IMAGES | _ENAS | _RESTARTS | {
+    "use_validation": False,
+    "train_portion": 0.9,
+    "controller_hid": 64,
+    "controller_lr": 1e-3,
+    "controller_lr_max": 1e-3,
+    "controller_lr_min": 1e-4,
+    "ema_baseline_decay": 0.99,
+    "shared_lr": 0.05,
+    "shared_lr_min": 5e-4,
+    "shared_max_step": 0,
+    "dropout": 0.1,
+}  # fmt: skip
+_MACRO_SEARCH = _ENAS_IMAGES | {
+    "layers": 12,
+    "init_channels": 36,
+    "batch_size": 128,
+    "epochs": 310,
+    "weight_decay": 5e-4,
+    "tanh_c": 1.5,
+    "skip_target": 0.4,
+    "skip_weight": 0.8,
+    "controller_max_step": 50,
+    "controller_num_aggregate": 20,
+}
+_MICRO_SEARCH = _ENAS_IMAGES | {
+    "layers": 6,
+    "init_channels": 20,
+    "nodes": 5,
+    "batch_size": 160,
+    "epochs": 150,
+    "weight_decay": 2e-4,
+    "tanh_c": 1.1,
+    "op_tanh_reduce": 2.5,
+    "controller_lr": 3.5e-3,
+    "controller_lr_max": 3.5e-3,
+    "controller_max_step": 30,
+    "controller_num_aggregate": 10,
+}
+_ENAS_TRAIN = _IMAGES | _RESTARTS | {
+    "schedule": "restarts",
+    "gamma": 0.97,
+    "learning_rate": 0.05,
+    "weight_decay": 4e-4,
+    "label_smooth": 0.0,
+}  # fmt: skip
+_MACRO_TRAIN = _ENAS_TRAIN | {"init_channels": 96, "batch_size": 100, "epochs": 310, "learning_rate_min": 1e-3}
+_MACRO_TRAIN |= {"dropout": 0.5}
+_MICRO_TRAIN = _ENAS_TRAIN | {"init_channels": 36, "layers": 15, "batch_size": 144, "epochs": 630, "dropout": 0.2}
+_MICRO_TRAIN |= {"learning_rate_min": 1e-4, "auxiliary": True, "auxiliary_weight": 0.4, "drop_path_prob": 0.4}
+_ENAS_DIGITS = {"dataset": "digits", "batch_size": 32, "cutout_length": 2}
+_ENAS_DIGITS_SEARCH = _ENAS_DIGITS | {"train_portion": 0.7, "epochs": 14, "restart_epochs": 2, "derive_num_sample": 30}
+_ENAS_DIGITS_SEARCH |= {"controller_lr": 5e-3, "controller_max_step": 20, "controller_num_aggregate": 5}
+_ENAS_DIGITS_TRAIN = _ENAS_DIGITS | {"epochs": 30, "restart_epochs": 2}
+# The recurrent space, as in the PyTorch program that searches it (the paper: section 3.1, perplexity 55.8 on Penn
+# Treebank): `python3 search_cell.py --space recurrent --strategy enas --data penn`. Trained as DARTS's cells are.
+_ENAS_TEXT = _ENAS | {
+    "data": "",
+    "bptt": 35,
+    **dict.fromkeys(_UNITS, 1000),
+    "nodes": 12,
+    "batch_size": 64,
+    "epochs": 150,
+    "dropout": 0.4,
+    "dropouti": 0.65,
+    "dropoute": 0.1,
+    "wdrop": 0.5,
+    "shared_lr": 20.0,
+    "shared_lr_decay": 0.96,
+    "shared_decay_after": 15,
+    "shared_grad_clip": 0.25,
+    "shared_l2_reg": 1e-7,
+    "shared_max_step": 400,
+    "controller_hid": 100,
+    "controller_lr": 3.5e-4,
+    "controller_lr_max": 3.5e-4,
+    "controller_lr_min": 3.5e-5,
+    "controller_max_step": 2000,
+    "ema_baseline_decay": 0.95,
+    "softmax_temperature": 5.0,
+    "tanh_c": 2.5,
+    "reward_c": 80.0,
+    "ppl_square": False,
+}
+_ENAS_TOPICS = {"data": "topics", "batch_size": 16, **dict.fromkeys(_UNITS, 64), "epochs": 4}
+_ENAS_TOPICS |= {"dropout": 0.2, "dropouti": 0.2, "dropoute": 0.05, "wdrop": 0.1, "controller_max_step": 100}
+_TOPICS_TRAIN = _TEXT_TRAIN | _TOPICS | dict.fromkeys(_UNITS, 128)
+_TOPICS_TRAIN |= {"batch_size": 16, "epochs": 20, "dropoute": 0.05}
 _ATT_DARTS_SEARCH = _DARTS_SEARCH | {"location": "after_every"}
 # The embedded digits, for a first try on a laptop: minutes on two cores, 95 % and more after training.
 RECIPES = {
@@ -146,6 +247,19 @@ RECIPES = {
     # Att-DARTS, Nakai et al. 2020: as DARTS, with attention modules searched behind every operation:
     # `python3 search_cell.py --recipe att_darts_cifar10 --unrolled`.
     "att_darts_cifar10": {"space": "conv", "search": _ATT_DARTS_SEARCH, "train": _DARTS_TRAIN},
+    "enas_macro": {"space": "macro", "search": _MACRO_SEARCH, "train": _MACRO_TRAIN},
+    "enas_micro": {"space": "micro", "search": _MICRO_SEARCH, "train": _MICRO_TRAIN},
+    "macro_digits": {
+        "space": "macro",
+        "search": _MACRO_SEARCH | _ENAS_DIGITS_SEARCH | {"layers": 6, "init_channels": 8},
+        "train": _MACRO_TRAIN | _ENAS_DIGITS_TRAIN | {"init_channels": 16},
+    },
+    "micro_digits": {
+        "space": "micro",
+        "search": _MICRO_SEARCH | _ENAS_DIGITS_SEARCH | {"layers": 3, "init_channels": 8, "nodes": 3},
+        "train": _MICRO_TRAIN | _ENAS_DIGITS_TRAIN | {"layers": 3, "init_channels": 8},
+    },
+    "enas_ptb": {"space": "recurrent", "search": _ENAS_TEXT, "train": _TEXT_TRAIN},
     "darts_ptb": {"space": "recurrent", "search": _TEXT_SEARCH, "train": _TEXT_TRAIN},
     "darts_wt2": {"space": "recurrent", "train": _TEXT_TRAIN | _WIKITEXT2},
     "topics": {
@@ -154,10 +268,12 @@ RECIPES = {
         | _TOPICS
         | dict.fromkeys(_UNITS, 64)
         | {"batch_size": 16, "epochs": 3, "learning_rate": 5.0},
-        "train": _TEXT_TRAIN
-        | _TOPICS
-        | dict.fromkeys(_UNITS, 128)
-        | {"batch_size": 16, "epochs": 20, "dropoute": 0.05},
+        "train": _TOPICS_TRAIN,
+    },
+    "enas_topics": {
+        "space": "recurrent",
+        "search": _ENAS_TEXT | _ENAS_TOPICS,
+        "train": _TOPICS_TRAIN,
     },
     "renet_digits": {
         "space": "renet",
@@ -180,7 +296,19 @@ DEFAULTS = {
     "conv": "darts_cifar10",
     "recurrent": "darts_ptb",
     "renet": "dartsrenet_cifar10",
+    "macro": "enas_macro",
+    "micro": "enas_micro",
 }  # each space's recipe, where none is named
+SHARED_WEIGHTS = ("enas", "random_ws")  # strategies whose architectures share one set of weights
+
+
+
+def default(space, strategy=None):
+    """The recipe of a space, for a strategy if there is one that its own does not serve."""
+    if space == "recurrent" and strategy in SHARED_WEIGHTS:
+        return "enas_ptb"
+    return DEFAULTS[space]
+
 
 HELP = {
     "dataset": "digits, an image classification set of TensorFlow Datasets, folder:PATH or npz:FILE",
@@ -188,15 +316,45 @@ HELP = {
     "flip": "whether a mirror image keeps its label; unset: by data set, not for digits",
     "image_size": "height and width to bring images to; 0: leave them as they are",
     "augmentation": "crop (shifts and mirror images) or imagenet (random parts, colour jitter, mirror images)",
-    "strategy": "darts, or random: write --samples genotypes drawn uniformly, the baseline of any search",
+    "strategy": "darts; enas, a controller, or random_ws, uniform draws, over shared weights; random: write --samples "
+    "genotypes drawn uniformly, the baseline of any search",
     "samples": "genotypes that --strategy random draws",
+    "controller_optim": "optimizer of the controller: adam or sgd",
+    "controller_lr": "learning rate of the controller (papers: 3.5e-4 on text, macro 1e-3, micro 3.5e-3)",
+    "controller_lr_cosine": "let it fall from --controller_lr_max to --controller_lr_min, by half a cosine",
+    "controller_lr_max": "where that begins",
+    "controller_lr_min": "where that ends",
+    "controller_hid": "units of the controller (papers: 100 on text, 64 on images)",
+    "controller_max_step": "updates of the controller in an epoch (papers: 2000 on text, macro 50, micro 30)",
+    "controller_num_aggregate": "architectures that an update averages (papers: macro 20, micro 10)",
+    "entropy_coeff": "weight of the controller's entropy in the reward (papers: 1e-4)",
+    "ema_baseline_decay": "share of the old value in the reward's moving average (papers: 0.95 on text, else 0.99)",
+    "tanh_c": "largest magnitude of the controller's logits (papers: 2.5 on text, macro 1.5, micro 1.1)",
+    "op_tanh_reduce": "by how much that is smaller for operations (paper: 2.5)",
+    "softmax_temperature": "what the controller's logits are divided by (paper: 5)",
+    "skip_target": "share of skip connections that the controller is pulled towards (paper: 0.4)",
+    "skip_weight": "weight of that pull (paper: 0.8)",
+    "reward_c": "the reward is this over the perplexity (paper: 80)",
+    "ppl_square": "over the squared perplexity instead",
+    "shared_optim": "optimizer of the shared weights: sgd or adam",
+    "shared_lr": "learning rate of the shared weights in the first epoch (papers: 20 on text, 0.05 on images)",
+    "shared_lr_min": "end of each cosine (paper: 5e-4)",
+    "shared_lr_decay": "factor of the shared weights' learning rate each epoch from --shared_decay_after on (paper: 0.96)",
+    "shared_decay_after": "epoch at which that begins (paper: 15)",
+    "shared_grad_clip": "largest norm of the shared weights' gradient (paper: 0.25)",
+    "shared_l2_reg": "weight decay of the shared weights, added to the gradient (paper: 1e-7)",
+    "shared_max_step": "steps of the shared weights in an epoch (paper: 400 on text); 0: one pass over the data",
+    "derive_num_sample": "architectures that are drawn and scored at the end of an epoch, the best of which is kept",
+    "restart_epochs": "epochs of the first cosine (paper: 10)",
+    "restart_factor": "by which every further cosine is longer than the one before it (paper: 2)",
+    "wdrop": "dropout of the weights from hidden state to hidden state (paper: 0.5)",
     "use_validation": "search the architecture on the validation split instead of a part of the training images",
     "use_extra": "train on the data set's split `extra` too (SVHN)",
     "data": "folder with train.txt, valid.txt and test.txt, or topics, the embedded text",
     "bptt": "words of a column in a step, on average (paper: 35)",
     "emsize": "units of the embedding, the same as --nhid",
     "nhidlast": "units of the last layer, the same as --nhid",
-    "dropout": "dropout of the cell's output (papers: 0.75)",
+    "dropout": "dropout of a cell's output on text (papers: 0.75, ENAS 0.4), of pooled features on images",
     "dropouth": "dropout of the states in the cell (papers: 0.25, WikiText-2 0.15)",
     "dropoutx": "dropout of the input in the cell (papers: 0.75)",
     "dropouti": "dropout of the cell's input (papers: 0.2)",
@@ -209,11 +367,11 @@ HELP = {
     "nhid": "units of the recurrent network (papers: 300 to search text, 850 and 700 to train; 128 and 256 on images)",
     "classifier_range": "the classifier's weights start uniformly within plus and minus this",
     "network": "form of the network: cifar or imagenet (stems and auxiliary head)",
-    "schedule": "of the learning rate: cosine, or exponential (times --gamma each epoch)",
+    "schedule": "of the learning rate: cosine, restarts (of a cosine), or exponential (times --gamma each epoch)",
     "gamma": "factor of --schedule exponential (paper: 0.97 on ImageNet)",
     "init_channels": "channels of the first cells (paper: 16 in search, 36 in training)",
-    "layers": "number of cells (paper: 8 in search, 20 in training), in ReNet of pairs of sweeps (paper: 3)",
-    "nodes": "nodes per cell (paper: 4)",
+    "layers": "number of cells (paper: 8 in search, 20 in training), in ReNet of pairs of sweeps (paper: 3), of layers",
+    "nodes": "nodes per cell (paper: 4; recurrent 8; ENAS: 12 recurrent ones, 5 blocks)",
     "multiplier": "how many of a cell's last nodes are concatenated (paper: 4)",
     "stem_multiplier": "the stem's channels are this many times --init_channels (paper: 3)",
     "batch_size": "images per step (paper: 64 in search, 96 in training)",
@@ -238,7 +396,7 @@ HELP = {
     "label_smooth": "share of the target spread over all classes (paper: 0 on CIFAR, 0.1 on ImageNet)",
 }
 _FRACTIONS = ("train_portion", "momentum", "drop_path_prob", "label_smooth")
-_FRACTIONS += ("dropout", "dropouth", "dropoutx", "dropouti", "dropoute")
+_FRACTIONS += ("dropout", "dropouth", "dropoutx", "dropouti", "dropoute", "wdrop", "skip_target", "ema_baseline_decay")
 _MAY_BE_ZERO = (
     "image_size",
     "seed",
@@ -258,24 +416,41 @@ _MAY_BE_ZERO = (
     "wdecay",
     "alpha",
     "beta",
+    "wdrop",
+    "entropy_coeff",
+    "ema_baseline_decay",
+    "skip_weight",
+    "shared_max_step",
+    "shared_lr_min",
+    "shared_l2_reg",
+    "controller_lr_min",
 )
 _CHOICES = {
     "network": ("cifar", "imagenet"),
     "augmentation": ("crop", "imagenet"),
-    "schedule": ("cosine", "exponential"),
-    "strategy": ("darts", "random"),
+    "schedule": ("cosine", "exponential", "restarts"),
+    "controller_optim": ("adam", "sgd"),
+    "shared_optim": ("sgd", "adam"),
     "rnn_cell": (*RENET_CELLS, *BASELINE_CELLS),
 }
 # What an option needs to have a meaning: given without it, it is refused.
 _ONLY_WITH = {
     "gamma": ("schedule", "exponential"),
-    "learning_rate_min": ("schedule", "cosine"),
+    "learning_rate_min": ("schedule", "cosine", "restarts"),
+    "restart_epochs": ("schedule", "restarts"),
+    "restart_factor": ("schedule", "restarts"),
     "samples": ("strategy", "random"),
     "cutout_length": ("cutout", True),
     "auxiliary_weight": ("auxiliary", True),
     "stem_multiplier": ("network", "cifar"),
     "train_portion": ("use_validation", False),
+    "controller_lr": ("controller_lr_cosine", False),
+    "controller_lr_max": ("controller_lr_cosine", True),
+    "controller_lr_min": ("controller_lr_cosine", True),
 }
+# What only a controller uses, so that random search with shared weights refuses it.
+_OF_CONTROLLER = ("entropy_coeff", "ema_baseline_decay", "tanh_c", "op_tanh_reduce", "softmax_temperature")
+_OF_CONTROLLER += ("skip_target", "skip_weight")
 _RANDOM_USES = ("strategy", "samples", "nodes", "multiplier", "ops", "location", "rnn_cell", "seed")
 _RANDOM_USES += ("dataset", "data_dir", "image_size", "data")  # for the command to train
 
@@ -321,12 +496,10 @@ def resolve(recipe, stage, given, common):
     for name, choices in _CHOICES.items():
         if options.get(name, choices[0]) not in choices:
             raise OptionError(f"--{name} must be {' or '.join(choices)}. Received: {options[name]!r}.")
-    for name, (other, value) in _ONLY_WITH.items():
-        if name in given and options.get(other, value) != value:
+    _check_strategy(recipe, options.get("strategy"), given)
+    for name, (other, *values) in _ONLY_WITH.items():
+        if name in given and options.get(other, values[0]) not in values:
             raise OptionError(f"--{name} has no meaning with --{other} {options[other]}; leave it out.")
-    if options.get("strategy") == "random" and not set(given) <= set(_RANDOM_USES):
-        unused = ", ".join(f"--{name}" for name in given if name not in _RANDOM_USES)
-        raise OptionError(f"--strategy random draws without any training; leave out {unused}.")
     for name, value in options.items():
         if value is None or isinstance(value, (bool, str)):
             continue
@@ -347,3 +520,24 @@ def resolve(recipe, stage, given, common):
     if options.get("init_channels", 0) % 2:
         raise OptionError(f"--init_channels must be even. Received: {options['init_channels']}.")
     return types.SimpleNamespace(stage=stage, space=space, recipe=recipe, **options)
+
+
+def _check_strategy(recipe, strategy, given):
+    """Raises OptionError for a strategy that a recipe's search cannot follow, or that has no use for a given option."""
+    if strategy is None:
+        return
+    own = RECIPES[recipe]["search"]["strategy"]
+    choices = ("random", *(SHARED_WEIGHTS if own in SHARED_WEIGHTS else (own,)))
+    if strategy not in choices:
+        there = [name for name, other in RECIPES.items() if other.get("search", {}).get("strategy") == strategy]
+        there = f"; for it there are the recipes {', '.join(there)}" if there else ""
+        raise OptionError(f"The recipe {recipe} takes --strategy {' or '.join(choices)}, not {strategy!r}{there}.")
+    if strategy == "random":
+        uses = (*_RANDOM_USES, "layers") if RECIPES[recipe]["space"] == "macro" else _RANDOM_USES
+        unused = [name for name in given if name not in uses]
+        why = "draws without any training"
+    else:
+        unused = [name for name in given if name.startswith("controller_") or name in _OF_CONTROLLER]
+        unused, why = unused if strategy == "random_ws" else [], "has no controller"
+    if unused:
+        raise OptionError(f"--strategy {strategy} {why}; leave out {', '.join('--' + name for name in unused)}.")

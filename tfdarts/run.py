@@ -26,7 +26,7 @@ from tfdarts.genotype import same_module
 
 KEPT = 2  # checkpoints; the older one is for the case that the newer one is damaged
 MAY_GROW = ("epochs",)  # options that a resumed run may have larger than before
-MAY_CHANGE = ("checkpoint_minutes",)
+MAY_CHANGE = ("checkpoint_minutes", "derive_num_sample")
 
 
 class Stopped(Exception):

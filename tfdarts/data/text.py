@@ -203,6 +203,32 @@ def search_batches(rows, valid_rows, bptt, seed, start=0):
     return _positions(rows, bptt, seed, False, start).map(batch).prefetch(4)
 
 
+def even_batches(rows, bptt, start=0):
+    """Endless batches of `bptt` time steps, the text from its beginning again and again, without what fills no batch.
+
+    Args:
+        rows: `(rows, batch)` of `batchify`; of a shorter text, one batch is all of it.
+        bptt: int.
+        start: number of the first batch.
+
+    Returns:
+        A `tf.data.Dataset` of `(tokens, targets, first)`: `(bptt, batch)` twice, and whether the text begins.
+    """
+    text, length = tf.constant(rows), min(bptt, len(rows) - 1)
+    count = even_steps(rows, bptt)
+
+    def batch(number):
+        row = number % count * length
+        return *_slice(text, row, length), tf.equal(row, 0)
+
+    return tf.data.Dataset.range(start, np.iinfo(np.int64).max).map(batch).prefetch(4)
+
+
+def even_steps(rows, bptt):
+    """Batches of `even_batches` in one pass over the text."""
+    return (len(rows) - 1) // min(bptt, len(rows) - 1)
+
+
 def whole(rows):
     """The text as the one element of a `tf.data.Dataset`: what validation and testing take."""
     return tf.data.Dataset.from_tensors(rows)

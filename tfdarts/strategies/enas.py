@@ -228,6 +228,14 @@ class Enas(Learner):
             self.last_derived = self.derive(self.policy.derived)
         return self.last_derived
 
+    def rewards(self):
+        """The derived architectures' best and mean reward, and the mean of as many drawn uniformly, as a dictionary."""
+        derived = self.derived()
+        result = {"derived_best": float(derived.rewards.max()), "derived_mean": float(derived.rewards.mean())}
+        if derived.uniform_rewards.size:
+            result["uniform_mean"] = float(derived.uniform_rewards.mean())
+        return result
+
     def genotype(self):
         """The genotype of the best derived architecture."""
         return self.network.genotype(self.derived().best)
@@ -328,7 +336,4 @@ class Derive(keras.callbacks.Callback):
     """After each epoch: derives architectures, and adds their rewards to the epoch's metrics."""
 
     def on_epoch_end(self, epoch, logs=None):
-        derived = self.model.derived()
-        logs["derived_best"], logs["derived_mean"] = derived.rewards.max(), derived.rewards.mean()
-        if derived.uniform_rewards.size:
-            logs["uniform_mean"] = derived.uniform_rewards.mean()
+        logs.update(self.model.rewards())
