@@ -16,8 +16,6 @@ NONE = "none"  # the operation that connects nothing; a search may weigh it, a g
 GENOTYPES = pathlib.Path(__file__).resolve().parent.parent / "genotypes"
 ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
 RENET_CELLS = ("vanilla", "sigmoid", "directional")
-MACRO_OPS = ("conv_3x3", "sep_conv_3x3", "conv_5x5", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3")
-MICRO_OPS = ("sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3", "skip_connect")
 BASELINE_CELLS = ("lstm", "gru")  # of ReNet's networks, which need no genotype
 MACRO_OPS = ("conv_3x3", "sep_conv_3x3", "conv_5x5", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3")
 

@@ -1,5 +1,6 @@
 """What `search_cell.py` does for `--strategy enas` and `random_ws`: shared networks, controllers, learners."""
 
+import functools
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 from tfdarts import controllers, cost, on_images, on_text, optimizers, run
 from tfdarts.data import images, text
+from tfdarts.genotype import SPACES
 from tfdarts.language import SharedLanguageModel
 from tfdarts.macro import MacroSupernet
 from tfdarts.micro import MicroSupernet
@@ -138,8 +140,8 @@ def _on_text(options):
     )
 
     def batches(step):
-        of_train, of_valid = (lambda start, rows=rows: text.even_batches(rows, options.bptt, start) for rows in (train, valid))
-        return alternate(of_train, of_valid, how, step)
+        parts = (functools.partial(text.even_batches, rows, options.bptt) for rows in (train, valid))
+        return alternate(*parts, how, step)
 
     def schedule(epoch):
         return options.shared_lr * options.shared_lr_decay ** max(0, epoch - options.shared_decay_after + 1)
@@ -173,8 +175,7 @@ def _arcs(options, count):
 
 def drawn(options):
     """The genotypes of a convolutional space that `--strategy random` draws."""
-    kind = {"macro": MacroSupernet, "micro": MicroSupernet}[options.space]
-    return [kind.genotype(arc) for arc in _arcs(options, options.samples)]
+    return [SPACES[options.space].from_arc(arc) for arc in _arcs(options, options.samples)]
 
 
 def search_costs(options):
@@ -185,4 +186,4 @@ def search_costs(options):
         return on_text.report(options, network, lambda tokens, hidden: network(tokens, hidden, arc, training=True)[0])
     shape, classes = images.info(options.dataset, options.data_dir, options.image_size)
     network = supernet(options, shape, classes)
-    return on_images.search_report(options, network, shape, classes, lambda x, **kwargs: network(x, arc, **kwargs))
+    return on_images.search_report(options, network, shape, classes, arc)

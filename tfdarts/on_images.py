@@ -1,4 +1,7 @@
-"""What the command lines do on images: data, networks and learners of the spaces `conv` and `renet`, from options."""
+"""What the command lines do on images, from options: data; networks and learners of all spaces but the recurrent one.
+
+Searches by a controller are in `on_enas`.
+"""
 
 import math
 
@@ -8,6 +11,8 @@ from tfdarts import cost, optimizers, run, space
 from tfdarts.data import images
 from tfdarts.errors import UserError
 from tfdarts.evalnet import EvaluationNetwork
+from tfdarts.macro import MacroNetwork
+from tfdarts.micro import MicroNetwork
 from tfdarts.renet import ReNetNetwork, ReNetSupernet
 from tfdarts.strategies.darts import Darts
 from tfdarts.supernet import Supernet
@@ -94,15 +99,20 @@ def search_costs(options):
     shape, classes = images.info(options.dataset, options.data_dir, options.image_size)
     network = supernet(options, shape, classes)
     mixing = {name: tf.fill((len(rows), len(names)), 1 / len(names)) for name, (rows, names) in network.tables.items()}
+    return search_report(options, network, shape, classes, mixing)
+
+
+def search_report(options, network, shape, classes, choice):
+    """What a network that is searched costs with an architecture, its second argument."""
     parameters = cost.count_parameters([network])
     return {
         "parameters": parameters,
         "parameters_auxiliary": 0,
-        "multiply_adds": cost.multiply_adds(lambda x: network(x, mixing, training=False), shape),
+        "multiply_adds": cost.multiply_adds(lambda x: network(x, choice, training=False), shape),
         "input_shape": shape,
         "classes": classes,
         "peak_memory_estimate_bytes": cost.peak_memory(
-            lambda x: network(x, mixing, training=True), options.batch_size, shape, parameters, 0.69, 130e3
+            lambda x: network(x, choice, training=True), options.batch_size, shape, parameters, 0.69, 130e3
         ),
     }
 
@@ -116,6 +126,11 @@ def network(options, cells, shape, classes):
     if options.space == "renet":
         parts = (options.nhid, options.layers, options.classifier_range, preprocessing)
         result = ReNetNetwork(cells or options.rnn_cell, classes, *parts)
+    elif options.space == "macro":
+        result = MacroNetwork(cells, classes, options.init_channels, preprocessing)
+    elif options.space == "micro":
+        parts = (options.init_channels, options.layers, options.auxiliary, preprocessing)
+        result = MicroNetwork(cells, classes, *parts)
     else:
         parts = (options.init_channels, options.layers, options.auxiliary, options.network, options.stem_multiplier)
         result = EvaluationNetwork(cells, classes, *parts, preprocessing, space.given(options))
@@ -132,15 +147,17 @@ def training(options, cells, data):
     """
     train, _, _ = data
     images.check_batch_size(train, options.batch_size)
-    by_space = {"drop_path_prob": 0.0}
-    if options.space == "conv":
+    steps, by_space = images.steps_per_epoch(train, options.batch_size), {"drop_path_prob": 0.0}
+    if options.space in ("conv", "micro"):
         by_space = {"drop_path_prob": options.drop_path_prob, "auxiliary_weight": options.auxiliary_weight}
+    if options.space in ("macro", "micro"):
+        by_space |= {"dropout": options.dropout, "nesterov": True, "steps": options.epochs * steps}
     learner = Training(
         network(options, cells, train.shape, train.classes),
         options.learning_rate,
         options.momentum,
         options.weight_decay,
-        options.grad_clip,
+        getattr(options, "grad_clip", math.inf),  # ENAS does not clip
         label_smooth=options.label_smooth,
         epochs=options.epochs,
         seed=options.seed,
@@ -150,11 +167,14 @@ def training(options, cells, data):
     schedule = optimizers.cosine(options.learning_rate, options.learning_rate_min, options.epochs)
     if options.schedule == "exponential":
         schedule = optimizers.exponential(options.learning_rate, options.gamma)
+    if options.schedule == "restarts":
+        rates = (options.learning_rate, options.learning_rate_min)
+        schedule = optimizers.restarts(*rates, options.restart_epochs, options.restart_factor)
     length = options.cutout_length if options.cutout else 0
     return run.Job(
         learner,
         lambda step: images.train_batches(train, options.batch_size, options.seed, length, step),
-        images.steps_per_epoch(train, options.batch_size),
+        steps,
         schedule,
     )
 

@@ -128,29 +128,31 @@ def costs(network):
     }
 
 
-def _report(options, network, forward):
+def report(options, network, forward):
+    """What a language model costs in steps of a run, as a dictionary; `forward` maps tokens and hidden state to logits."""
     report = costs(network) | {"words": network.words, "units": network.units}
     size = (options.bptt, options.batch_size, network.units)
     report["peak_memory_estimate_bytes"] = cost.peak_memory_of_text(forward, *size, report["parameters"], 1.0)
     return report
 
 
-def _words(options):
+def words(options):
+    """Size of the vocabulary: of the run's text, or without one of Penn Treebank's."""
     return len(load(options).words) if options.data else PTB_WORDS
 
 
 def search_costs(options):
     """What the model that is searched costs, as a dictionary; for Penn Treebank's 10,000 words without `--data`."""
-    network = supernet(options, _words(options))
+    network = supernet(options, words(options))
     rows, columns = network.tables["recurrent"]
     mixing = {"recurrent": tf.fill((len(rows), len(columns)), 1 / len(columns))}
-    return _report(options, network, lambda tokens, hidden: network(tokens, hidden, mixing, training=True)[0])
+    return report(options, network, lambda tokens, hidden: network(tokens, hidden, mixing, training=True)[0])
 
 
 def training_costs(options, cells):
     """What training a genotype costs, as a dictionary; for Penn Treebank's 10,000 words without `--data`."""
-    built = network(options, cells, _words(options))
-    return _report(options, built, lambda tokens, hidden: built(tokens, hidden, training=True)[0])
+    built = network(options, cells, words(options))
+    return report(options, built, lambda tokens, hidden: built(tokens, hidden, training=True)[0])
 
 
 def evaluate(network, source, data_dir, batch_size):
