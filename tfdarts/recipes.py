@@ -203,7 +203,7 @@ _MICRO_TRAIN = _ENAS_TRAIN | {"init_channels": 36, "layers": 15, "batch_size": 1
 _MICRO_TRAIN |= {"learning_rate_min": 1e-4, "auxiliary": True, "auxiliary_weight": 0.4, "drop_path_prob": 0.4}
 _ENAS_DIGITS = {"dataset": "digits", "batch_size": 32, "cutout_length": 2}
 _ENAS_DIGITS_SEARCH = _ENAS_DIGITS | {"train_portion": 0.7, "epochs": 14, "restart_epochs": 2, "derive_num_sample": 30}
-_ENAS_DIGITS_SEARCH |= {"controller_lr": 5e-3, "controller_max_step": 20, "controller_num_aggregate": 5}
+_ENAS_DIGITS_SEARCH |= {"shared_max_step": 200, "controller_lr": 5e-3, "controller_max_step": 20, "controller_num_aggregate": 5}
 _ENAS_DIGITS_TRAIN = _ENAS_DIGITS | {"epochs": 30, "restart_epochs": 2}
 # The recurrent space, as in the PyTorch program that searches it (the paper: section 3.1, perplexity 55.8 on Penn
 # Treebank): `python3 search_cell.py --space recurrent --strategy enas --data penn`. Trained as DARTS's cells are.
@@ -251,7 +251,7 @@ RECIPES = {
     "enas_micro": {"space": "micro", "search": _MICRO_SEARCH, "train": _MICRO_TRAIN},
     "macro_digits": {
         "space": "macro",
-        "search": _MACRO_SEARCH | _ENAS_DIGITS_SEARCH | {"layers": 6, "init_channels": 8},
+        "search": _MACRO_SEARCH | _ENAS_DIGITS_SEARCH | {"layers": 6, "init_channels": 16},
         "train": _MACRO_TRAIN | _ENAS_DIGITS_TRAIN | {"init_channels": 16},
     },
     "micro_digits": {
