@@ -51,6 +51,27 @@ def test_text_of_a_recurrent_cell(tmp_path):
     assert cell.with_module("recurrent") == cell
 
 
+def test_start_and_carry(tmp_path):
+    cell = RecurrentGenotype.from_arc([1, 0, 2, 3], [0, 0, 1])
+    entries = (("tanh", 0), ("identity", 0), ("sigmoid", 1))
+    assert cell == RecurrentGenotype(entries, (2, 3), start="relu", carry="last")
+    assert cell.operations() == {"relu", "tanh", "identity", "sigmoid"} and cell.skip_connections() == 1
+    (tmp_path / "g.json").write_text(cell.to_json())
+    assert genotype.load(tmp_path / "g.json") == cell
+    assert set(RecurrentGenotype(entries, (2, 3)).to_dict()) == set(cell.to_dict()) - {"start", "carry"}
+    # The hyperbolic tangent of state 0 is every module's; another activation must be the module's own.
+    assert RecurrentGenotype((("relu", 0),), (1,)).operations() == {"relu"}
+    with pytest.raises(space.SpaceError, match="wrong"):
+        space.load("recurrent", recurrent=True).check(RecurrentGenotype(entries, (2, 3), start="wrong"))
+
+
+def test_the_start_is_drawn():
+    drawn = visualize.ascii_drawing(RecurrentGenotype((("relu", 0),), (1,), start="sigmoid"))
+    assert drawn == "recurrent cell\n  0 = sigmoid(x, h)\n  1 = relu(0)\n  h_{t} = mean(1)"
+    drawn = visualize.ascii_drawing(RecurrentGenotype((("relu", 0),), (1,)))
+    assert drawn == "recurrent cell\n  1 = relu(0)\n  h_{t} = mean(1)"
+
+
 def test_recurrent_and_convolutional_genotypes_of_one_name_differ():
     assert len(genotype.load("DARTS_V1", "recurrent").recurrent) == 8
     assert len(genotype.load("ENAS", "recurrent").concat) == 6
@@ -129,6 +150,11 @@ BAD = {
     "recurrent concat of nothing": RECURRENT.replace("range(1, 4)", "[]"),
     "recurrent and nothing": "Genotype(recurrent=[], concat=[1])",
     "recurrent of another space": '{"space": "conv", "recurrent": [["tanh", 0]], "concat": [1]}',
+    "recurrent start": '{"recurrent": [["tanh", 0]], "concat": [1], "start": "none"}',
+    "recurrent start that is no name": '{"recurrent": [["tanh", 0]], "concat": [1], "start": 1}',
+    "recurrent carry": '{"recurrent": [["tanh", 0]], "concat": [1], "carry": "first"}',
+    "renet start": '{"space": "renet", "cell": "vanilla", "recurrent": [["tanh", 0]], "concat": [1], "start": "relu"}',
+    "renet carry": '{"space": "renet", "cell": "vanilla", "recurrent": [["tanh", 0]], "concat": [1], "carry": "last"}',
     "JSON list": "[1, 2]",
     "other version": '{"version": 99, "normal": []}',
     "other space": '{"space": "rnn", "normal": [["a", 0], ["b", 1]], "normal_concat": [2], '

@@ -223,13 +223,15 @@ ROWS, VALID = text.batchify(STREAM, 4, "training"), text.batchify(STREAM[:120], 
 
 
 def test_dropout_masks():
-    masks = dropout_masks(RATES, 1000, 20, 50, tf.constant([1, 2], tf.int64), "float32")
+    rates = RATES | {"wdrop": 0.6}
+    masks = dropout_masks(rates, 1000, 20, 50, tf.constant([1, 2], tf.int64), "float32")
     assert masks["dropoute"].shape == (1000, 1) and masks["dropouth"].shape == (20, 50)
+    assert masks["wdrop"].shape == (50, 100)
     for name, mask in masks.items():
-        assert set(np.unique(mask)) == {0.0, np.float32(1 / (1 - RATES[name]))}
-        assert np.mean(mask == 0) == pytest.approx(RATES[name], abs=0.05)
-    again = dropout_masks(RATES, 1000, 20, 50, tf.constant([1, 2], tf.int64), "float32")
-    other = dropout_masks(RATES, 1000, 20, 50, tf.constant([1, 3], tf.int64), "float32")
+        assert set(np.unique(mask)) == {0.0, np.float32(1 / (1 - rates[name]))}
+        assert np.mean(mask == 0) == pytest.approx(rates[name], abs=0.05)
+    again = dropout_masks(rates, 1000, 20, 50, tf.constant([1, 2], tf.int64), "float32")
+    other = dropout_masks(rates, 1000, 20, 50, tf.constant([1, 3], tf.int64), "float32")
     for name, mask in masks.items():
         np.testing.assert_array_equal(mask, again[name])
         assert np.any(mask != other[name])

@@ -18,6 +18,7 @@ ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
 RENET_CELLS = ("vanilla", "sigmoid", "directional")
 BASELINE_CELLS = ("lstm", "gru")  # of ReNet's networks, which need no genotype
 MACRO_OPS = ("conv_3x3", "sep_conv_3x3", "conv_5x5", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3")
+ENAS_ACTIVATIONS = ("tanh", "relu", "identity", "sigmoid")  # in the order of their numbers
 
 
 class GenotypeError(UserError):
@@ -127,7 +128,7 @@ class Genotype:
 
 @dataclasses.dataclass(frozen=True)
 class RecurrentGenotype:
-    """A recurrent cell (DARTS, arXiv:1806.09055, sections 2.1 and 3.1.2).
+    """A recurrent cell (DARTS, arXiv:1806.09055, sections 2.1 and 3.1.2; ENAS, arXiv:1802.03268, section 2.1).
 
     Attributes:
         recurrent: tuple of `(activation, previous)`, entry i making state i + 1 from an earlier one; state 0 is made
@@ -135,6 +136,8 @@ class RecurrentGenotype:
         concat: the states whose mean is the cell's output.
         ops: name of the operation module.
         space: `"recurrent"`.
+        start: activation of state 0; `"tanh"` is in every module, any other one must be in `ops`.
+        carry: the next hidden state: `"mean"`, the output (DARTS), or `"last"`, the last state (ENAS).
 
     Raises:
         GenotypeError: if an entry is malformed or refers to a state that does not exist yet.
@@ -144,6 +147,21 @@ class RecurrentGenotype:
     concat: tuple
     ops: str = "recurrent"
     space: str = "recurrent"
+    start: str = "tanh"
+    carry: str = "mean"
+
+    @classmethod
+    def from_arc(cls, activations, previous):
+        """The cell of an ENAS architecture: the output is the mean of the leaves, the last state is carried on.
+
+        Args:
+            activations: `(nodes,)`, places in `ENAS_ACTIVATIONS`; node i of ENAS is state i.
+            previous: `(nodes - 1,)`, parents of the nodes from 1 on.
+        """
+        start, *names = (ENAS_ACTIVATIONS[k] for k in activations)
+        parents = [int(i) for i in previous]
+        leaves = [i for i in range(len(activations)) if i not in parents]
+        return cls(tuple(zip(names, parents)), leaves, start=start, carry="last")
 
     def __post_init__(self):
         entries = self.recurrent
@@ -160,20 +178,24 @@ class RecurrentGenotype:
         object.__setattr__(self, "concat", _checked_states("concat", self.concat, 1 + len(entries)))
         _check(self.space == type(self).space, f"`space` must be {type(self).space!r}. Received: {self.space!r}.")
         _check(isinstance(self.ops, str), f"`ops` must name an operation module. Received: {self.ops!r}.")
+        ok = isinstance(self.start, str) and self.start != NONE
+        _check(ok, f"`start` must name an activation. Received: {self.start!r}.")
+        _check(self.carry in ("mean", "last"), f"`carry` must be 'mean' or 'last'. Received: {self.carry!r}.")
 
     def operations(self):
-        """The set of operations that it uses."""
-        return {op for op, _ in self.recurrent}
+        """The set of operations of its module that it uses."""
+        return {op for op, _ in self.recurrent} | {self.start} - {RecurrentGenotype.start}
 
     def skip_connections(self):
         """Number of `identity`, which leaves a state as it is but for its matrix product."""
-        return sum(op == "identity" for op, _ in self.recurrent)
+        return sum(op == "identity" for op in (self.start, *(op for op, _ in self.recurrent)))
 
     def to_dict(self):
         entries = [list(entry) for entry in self.recurrent]
-        return {"version": VERSION, "space": self.space, "ops": self.ops, "recurrent": entries} | {
-            "concat": list(self.concat)
-        }
+        known = {"version": VERSION, "space": self.space, "ops": self.ops, "recurrent": entries}
+        names = {name: getattr(self, name) for name in ("start", "carry")}
+        special = {name: value for name, value in names.items() if value != getattr(RecurrentGenotype, name)}
+        return known | {"concat": list(self.concat)} | special
 
     to_json = Genotype.to_json
     with_module = Genotype.with_module
@@ -195,6 +217,8 @@ class ReNetGenotype(RecurrentGenotype):
     def __post_init__(self):
         super().__post_init__()
         _check(self.cell in RENET_CELLS, f"`cell` must be one of {', '.join(RENET_CELLS)}. Received: {self.cell!r}.")
+        ok = (self.start, self.carry) == (RecurrentGenotype.start, RecurrentGenotype.carry)
+        _check(ok, "A cell that sweeps images takes no `start` and no `carry`; leave them out.")
 
     def to_dict(self):
         return super().to_dict() | {"cell": self.cell}

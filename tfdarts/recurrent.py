@@ -1,8 +1,8 @@
 """One recurrent step, the same for search and evaluation; what unrolls it is elsewhere.
 
-DARTS (Liu et al. 2019, arXiv:1806.09055, sections 2.1 and 3.1.2), with the highway bypass of Zilly et al. 2017
-(arXiv:1607.03474). States are `(..., batch, units)`: axes before the batch, if any, are cells that run side by side
-with kernels of their own.
+DARTS (Liu et al. 2019, arXiv:1806.09055, sections 2.1 and 3.1.2) and ENAS (Pham et al. 2018, arXiv:1802.03268,
+section 2.1), with the highway bypass of Zilly et al. 2017 (arXiv:1607.03474). States are `(..., batch, units)`: axes
+before the batch, if any, are cells that run side by side with kernels of their own.
 """
 
 import numpy as np
@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from ops.common import BN_EPSILON, BN_MOMENTUM
 from tfdarts.genotype import NONE
+
+LONGEST = 25.0  # norm of a last state that is carried on
 
 
 def highway(state, gates, candidate):
@@ -105,20 +107,20 @@ def moving(statistics, moments):
     return powers[0] * statistics + tf.tensordot((1 - keep) * powers[1:], moments, 1)
 
 
-def step(h, gates, kernels, node, concat, normalize=None, mask=None):
-    """One step of a recurrent cell: the initial state, the nodes, the mean of some of them.
+def cell_states(h, gates, kernels, node, normalize=None, mask=None, start=tf.tanh):
+    """The states of a recurrent cell in one step: the initial state and the nodes.
 
     Args:
         h: hidden state, `(..., batch, units)`.
         gates: `(..., batch, 2 * units)`, input and hidden state times the initial state's kernel.
         kernels: `(nodes, ..., units, 2 * units)`, or a list of the nodes' kernels.
         node: `(states, masked states, kernel) -> state`, an instance of `FixedNodes` or `MixedNodes`.
-        concat: indices of the states whose mean is the new hidden state; 0 is the initial state.
         normalize: `(index, state) -> (state, moments)`, applied to each state before it is used; None for none.
         mask: factors of the states in the nodes' matrix products (variational dropout); None for none.
+        start: activation of the initial state.
 
     Returns:
-        The new hidden state, and the states' moments (`(nodes + 1, ...)`; None where `normalize` gave none).
+        A list of `nodes + 1` states, and their moments (`(nodes + 1, ...)`; None where `normalize` gave none).
     """
     states, masked, moments = [], [], []
 
@@ -129,11 +131,58 @@ def step(h, gates, kernels, node, concat, normalize=None, mask=None):
         states.append(state)
         masked.append(state if mask is None else state * mask)
 
-    add(highway(h, gates, tf.tanh))
+    add(highway(h, gates, start))
     for kernel in tf.unstack(kernels) if tf.is_tensor(kernels) else kernels:
         add(node(states, masked, kernel))
-    moments = None if not moments or moments[0] is None else tf.stack(moments)
-    return tf.add_n([states[i] for i in concat]) / len(concat), moments
+    return states, None if not moments or moments[0] is None else tf.stack(moments)
+
+
+def mean(states, concat):
+    """The mean of the states whose indices `concat` lists."""
+    return tf.add_n([states[i] for i in concat]) / len(concat)
+
+
+def step(h, gates, kernels, node, concat, normalize=None, mask=None):
+    """One step of DARTS's cell, whose output is its hidden state.
+
+    Args:
+        concat: indices of the states whose mean is the new hidden state; 0 is the initial state.
+        h, gates, kernels, node, normalize, mask: as in `cell_states`.
+
+    Returns:
+        The new hidden state, and the states' moments.
+    """
+    states, moments = cell_states(h, gates, kernels, node, normalize, mask)
+    return mean(states, concat), moments
+
+
+def sampled_states(h, gates, kernels, activations, previous, mask=None):
+    """The states of a sampled cell in one step, its parents being data, so that one graph serves all cells.
+
+    Args:
+        h, gates, mask: as in `cell_states`.
+        kernels: the kernels of the nodes after the initial state, `(units, 2 * units)` each.
+        activations: functions of a tensor, for the initial state and for each node.
+        previous: each node's parent, a scalar tensor, or an int where only one cell is wanted.
+
+    Returns:
+        A list of states.
+    """
+    states = [highway(h, gates, activations[0])]
+    for kernel, activation, i in zip(kernels, activations[1:], previous):
+        state = tf.gather(tf.stack(states), i) if tf.is_tensor(i) else states[i]
+        gates = tf.matmul(state if mask is None else state * mask, kernel)
+        states.append(highway(state, gates, activation))
+    return states
+
+
+def bounded(state):
+    """A last state as it is carried on: rows `(units,)` longer than `LONGEST` are shortened to that.
+
+    Unlike the output of a cell that is normalised or trained with a penalty, nothing else keeps it small. The factor is
+    a constant for the gradient, as in the PyTorch program of ENAS.
+    """
+    return state * tf.stop_gradient(tf.minimum(LONGEST / tf.norm(state, axis=-1, keepdims=True), 1))
 
 
 def unroll(cell, inputs, state):

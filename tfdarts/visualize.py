@@ -72,14 +72,24 @@ def graphs(genotype):
 
 
 def _recurrent_graph(genotype):
-    """A recurrent cell; state 0 is what it makes of its input and its hidden state."""
+    """A recurrent cell; state 0 is what it makes of its input and its hidden state.
+
+    How it makes state 0 is shown where that is no matter of course, in ENAS's cells.
+    """
+    last = genotype.carry == "last"
+    edges, names = [(previous, k, edge_label(op)) for k, (op, previous) in enumerate(genotype.recurrent)], ()
+    if last or genotype.start != "tanh":
+        names = ("x, h",)
+        edges = [(0, 0, edge_label(genotype.start)), *((source + 1, node + 1, label) for source, node, label in edges)]
+    states = (*names, *(str(i) for i in range(len(genotype.recurrent) + 1)))
+    title = "recurrent cell" + (f", {genotype.cell}" if genotype.space == "renet" else "")
     return Graph(
-        title="recurrent cell" + (f", {genotype.cell}" if genotype.space == "renet" else ""),
-        inputs=("0",),
-        nodes=tuple(str(i + 1) for i in range(len(genotype.recurrent))),
-        edges=tuple((previous, k, edge_label(op)) for k, (op, previous) in enumerate(genotype.recurrent)),
-        joined=genotype.concat,
-        output="h_{t}",
+        title=title + (f", state {states[-1]} is carried on" if last else ""),
+        inputs=states[:1],
+        nodes=states[1:],
+        edges=tuple(edges),
+        joined=tuple(len(names) + i for i in genotype.concat),
+        output="y_{t}" if last else "h_{t}",
         join="mean",
     )
 
