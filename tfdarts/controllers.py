@@ -10,9 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdarts.genotype import MACRO_OPS, MICRO_OPS
-
-ACTIVATIONS = ("tanh", "relu", "identity", "sigmoid")  # of recurrent nodes, in the order of their numbers
+from tfdarts.genotype import ENAS_ACTIVATIONS, MACRO_OPS, MICRO_OPS
 
 
 class Sample(typing.NamedTuple):
@@ -141,10 +139,10 @@ class RecurrentController(Controller):
         self.nodes, self.temperature, self.tanh_constant = nodes, temperature, tanh_constant
 
     def build(self):
-        self.embedding = self.add("embedding", len(ACTIVATIONS) + self.nodes - 1, self.units)
+        self.embedding = self.add("embedding", len(ENAS_ACTIVATIONS) + self.nodes - 1, self.units)
         self.decoders = []
         for decision in range(2 * self.nodes - 1):
-            choices = (decision + 1) // 2 if decision % 2 else len(ACTIVATIONS)
+            choices = (decision + 1) // 2 if decision % 2 else len(ENAS_ACTIVATIONS)
             bias = self.add_weight(name=f"bias_{decision}", shape=(choices,), initializer="zeros")
             self.decoders.append((self.add(f"kernel_{decision}", self.units, choices), bias))
 
@@ -155,20 +153,20 @@ class RecurrentController(Controller):
             h, state = self.remember(x, state)
             logits = (tf.matmul(h, tf.convert_to_tensor(kernel))[0] + bias) / self.temperature
             chosen.append(decisions(self.tanh_constant * tf.tanh(logits) if training else logits))
-            x = tf.gather(embedding, chosen[-1] + (len(ACTIVATIONS) if number % 2 else 0))
+            x = tf.gather(embedding, chosen[-1] + (len(ENAS_ACTIVATIONS) if number % 2 else 0))
         return (tf.stack(chosen[::2]), tf.stack(chosen[1::2])), None
 
     @property
     def tables(self):
         """Names of the rows and columns of `table_values`."""
         nodes = tuple(map(str, range(self.nodes)))
-        return {"activation": (nodes, ACTIVATIONS), "previous": (nodes[1:], nodes[:-1])}
+        return {"activation": (nodes, ENAS_ACTIVATIONS), "previous": (nodes[1:], nodes[:-1])}
 
     def table_values(self, arc):
         """An architecture, as numpy arrays, in tables of zeros and ones."""
         activations, previous = arc
         return {
-            "activation": np.eye(len(ACTIVATIONS))[activations],
+            "activation": np.eye(len(ENAS_ACTIVATIONS))[activations],
             "previous": np.eye(self.nodes - 1)[previous],
         }
 

@@ -166,24 +166,28 @@ def shared_language_model(options, words):
     return network
 
 
-def _arcs(options, count):
-    """Architectures drawn uniformly, as numpy arrays."""
+def architectures(options, count):
+    """Architectures drawn uniformly, as nested lists."""
     drawing = controller(options)
     arcs = (drawing(seed=(options.seed, number), uniform=True).arc for number in range(count))
-    return [tf.nest.map_structure(lambda x: x.numpy(), arc) for arc in arcs]
+    return [tf.nest.map_structure(lambda x: x.numpy().tolist(), arc) for arc in arcs]
 
 
 def drawn(options):
     """The genotypes of a convolutional space that `--strategy random` draws."""
-    return [SPACES[options.space].from_arc(arc) for arc in _arcs(options, options.samples)]
+    return [SPACES[options.space].from_arc(arc) for arc in architectures(options, options.samples)]
 
 
 def search_costs(options):
     """What the shared network costs, as a dictionary: all parameters, multiply-adds and memory of one architecture."""
-    (arc,) = _arcs(options, 1)
+    (arc,) = architectures(options, 1)
     if options.space == "recurrent":
         network = shared_language_model(options, on_text.words(options))
-        return on_text.report(options, network, lambda tokens, hidden: network(tokens, hidden, arc, training=True)[0])
+
+        def forward(tokens, hidden):
+            return network(tokens, hidden, arc=arc, training=True)[0]
+
+        return on_text.report(options, network, forward)
     shape, classes = images.info(options.dataset, options.data_dir, options.image_size)
     network = supernet(options, shape, classes)
-    return on_images.search_report(options, network, shape, classes, arc)
+    return on_images.search_report(options, network, shape, classes, functools.partial(network, arc=arc))

@@ -3,6 +3,7 @@
 Searches by a controller are in `on_enas`.
 """
 
+import functools
 import math
 
 import tensorflow as tf
@@ -99,20 +100,21 @@ def search_costs(options):
     shape, classes = images.info(options.dataset, options.data_dir, options.image_size)
     network = supernet(options, shape, classes)
     mixing = {name: tf.fill((len(rows), len(names)), 1 / len(names)) for name, (rows, names) in network.tables.items()}
-    return search_report(options, network, shape, classes, mixing)
+    forward = functools.partial(network, mixing=mixing)
+    return search_report(options, network, shape, classes, forward)
 
 
-def search_report(options, network, shape, classes, choice):
-    """What a network that is searched costs with an architecture, its second argument."""
+def search_report(options, network, shape, classes, forward):
+    """What a network that is searched costs, as a dictionary; `forward(images, training=...)` runs it."""
     parameters = cost.count_parameters([network])
     return {
         "parameters": parameters,
         "parameters_auxiliary": 0,
-        "multiply_adds": cost.multiply_adds(lambda x: network(x, choice, training=False), shape),
+        "multiply_adds": cost.multiply_adds(lambda x: forward(x, training=False), shape),
         "input_shape": shape,
         "classes": classes,
         "peak_memory_estimate_bytes": cost.peak_memory(
-            lambda x: network(x, choice, training=True), options.batch_size, shape, parameters, 0.69, 130e3
+            lambda x: forward(x, training=True), options.batch_size, shape, parameters, 0.69, 130e3
         ),
     }
 
