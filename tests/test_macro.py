@@ -201,3 +201,72 @@ def test_sizes_of_the_authors_networks():
     supernet = MacroSupernet(10)
     supernet.build((None, 32, 32, 3))
     assert cost.count_parameters([supernet]) == counts["macro_search_supernet_12_layers_36_filters_6_branches"]
+
+
+def test_the_rows_of_dropout_are_factors_before_the_classifier(searched):
+    supernet, names, *_ = searched
+    reset([supernet], names, SEARCH)
+    arc = tuple(values.tolist() for values in ARCS[2])
+
+    def logits(dropout):
+        return np.array(supernet(SEARCH["x"], arc=arc, dropout=dropout, training=False))
+
+    plain, left = logits(None), np.arange(supernet.features) % 2 * np.ones((len(SEARCH["x"]), 1), np.float32)
+    odd, even = logits(tf.constant(2 * left)), logits(tf.constant(2 - 2 * left))
+    np.testing.assert_allclose((odd + even) / 2, plain, rtol=1e-4, atol=1e-5)
+    assert np.abs(odd - plain).max() > 0.1
+
+
+POOLING = MacroGenotype((("avg_pool_3x3", ()), ("max_pool_3x3", (0,)), ("sep_conv_5x5", (0, 1)), ("conv_3x3", ())))
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (7, 10, 3)])
+def test_any_image_size_and_pooling_too(shape, tmp_path):
+    network = MacroNetwork(POOLING, 3, 4)
+    network.build((None, *shape))
+    x, labels = tf.random.normal((4, *shape)), tf.constant([0, 1, 2, 0])
+    ones = tf.ones((4, network.features))
+    variables = network.trainable_variables
+    logits, _, gradients = loss_and_gradients(lambda: network(x, dropout=ones, training=True), variables, labels)
+    assert logits.shape == (4, 3) and network.features == 16
+    assert all(np.isfinite(gradient).all() and np.any(gradient) for gradient in gradients)
+    network.save(tmp_path / "model.keras")
+    loaded = saved.load(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(x, training=False), network(x, training=False))
+    assert loaded.genotype == POOLING
+    with pytest.raises(ValueError, match="--ops regular"):
+        saved.load(tmp_path / "model.keras", "regular")
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (7, 10, 3)])
+def test_a_supernet_of_any_depth_and_image_size(shape):
+    supernet = MacroSupernet(3, 3, 4)
+    supernet.build((None, *shape))
+    arc = tf.constant([4, 5, 1]), tf.constant(np.tril(np.ones((3, 3), bool), -1))
+    assert supernet(tf.ones((2, *shape)), arc, training=False).shape == (2, 3)
+    assert supernet.genotype([part.numpy() for part in arc]) == MacroGenotype(
+        ((MACRO_OPS[4], ()), (MACRO_OPS[5], (0,)), (MACRO_OPS[1], (0, 1)))
+    )
+
+
+@pytest.mark.parametrize("selected", [(), (2,), (0, 3), (0, 1, 2, 3)])
+def test_a_sum_of_entries_reads_the_selected_alone(selected, floatx):
+    generator = np.random.default_rng(0)
+    maps = [generator.normal(size=(2, 3, 3, 2)).astype(floatx) for _ in range(5)]
+    for q in {0, 1, 2, 3} - set(selected):
+        maps[q][:] = np.nan  # times zero it would show
+    weights = tf.constant(generator.normal(size=(2, 3, 3, 2)).astype(floatx))
+    bits = tf.constant([q in selected for q in range(4)])
+
+    @tf.function(autograph=False)
+    def add(maps, bits):
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            total = Entries(maps).add(bits, maps[-1])
+            result = tf.reduce_sum(weights * total)
+        return total, tape.gradient(result, maps)
+
+    total, gradients = add([tf.constant(x) for x in maps], bits)
+    np.testing.assert_allclose(total, sum(maps[q] for q in (*selected, 4)), rtol=1e-5, atol=1e-6)
+    for q, gradient in enumerate(gradients):
+        np.testing.assert_array_equal(gradient, weights if q in (*selected, 4) else tf.zeros_like(weights))
