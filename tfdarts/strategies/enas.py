@@ -97,8 +97,9 @@ class Enas(Learner):
         self.epoch = state("epoch")
         decisions = controller(seed=(0, 0)).log_probs.shape if self.per_decision else ()
         self.baseline = state("baseline", decisions)
-        self.reward_metric = keras.metrics.Mean(name="reward")
-        self.entropy_metric = keras.metrics.Mean(name="entropy")
+        if policy.updates:
+            self.reward_metric = keras.metrics.Mean(name="reward")
+            self.entropy_metric = keras.metrics.Mean(name="entropy")
         self.built = True
         self._score = tf.function(self._scored, autograph=False)
 
@@ -200,7 +201,7 @@ class Enas(Learner):
         return tf.no_op()
 
     def results(self):
-        """Loss and accuracy of the weights' steps, reward and entropy of the controller's."""
+        """Loss and accuracy of the weights' steps, and of the controller's, if there are any, reward and entropy."""
         return {metric.name: metric.result() for metric in self.metrics}
 
     def _scored(self, number, uniform):
