@@ -10,7 +10,7 @@ CELL = "[('sep_conv_3x3', 1), ('skip_connect', 0), ('dil_conv_5x5', 2), ('max_po
 TEXT = f"Genotype(normal={CELL}, normal_concat=range(2, 4), reduce={CELL}, reduce_concat=[2, 3])"
 
 RECURRENT = "Genotype(recurrent=[('relu', 0), ('tanh', 1), ('identity', 1)], concat=range(1, 4))"
-SHIPPED = ("conv", "recurrent")
+SHIPPED = ("conv", "recurrent", "micro")
 
 
 @pytest.mark.parametrize("space,name", [(space, name) for space in SHIPPED for name in genotype.names(space)])
