@@ -1,0 +1,124 @@
+"""What the two convolutional spaces of ENAS share (Pham et al. 2018, arXiv:1802.03268), as its authors programmed it.
+
+Maps are `(batch, height, width, channels)`. Convolutions pad as `"SAME"` does, also at stride 2, have no bias and start
+He-normal (`"he_normal"`, He et al. 2015, arXiv:1502.01852).
+"""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+from ops import common
+from ops.common import BatchNorm
+
+
+@keras.saving.register_keras_serializable("tfdarts")
+class DebiasedBatchNorm(BatchNorm):
+    """`BatchNorm` whose moving statistics do not count their start values: the first are the first batch's.
+
+    After t updates a statistic is what a plain average that starts at zero would be, divided by 1 - momentum^t.
+    """
+
+    def build(self, shape):
+        super().build(shape)
+        self.start_share = self.add_weight(name="start_share", shape=(), initializer="ones", trainable=False)
+
+    def call(self, x, scale=None, training=None):
+        if not training:
+            return super().call(x, scale)
+        y, *batch = common.batch_norm(x, *self._gain_and_offset(scale, x), epsilon=self.epsilon)
+        start = self.momentum * tf.convert_to_tensor(self.start_share)  # momentum^t
+        share = (1 - self.momentum) / (1 - start)
+        self.start_share.assign(start)
+        for moving, value in zip((self.moving_mean, self.moving_variance), batch):
+            moving.assign(moving + share * (value - moving))
+        return y
+
+
+# ENAS's micro search always normalises by the batch's statistics.
+BatchStatistics = functools.partial(BatchNorm, momentum=None)
+
+
+def depthwise(x, kernel, stride=1):
+    """Convolves every channel by itself; `kernel` is `(size, size, channels, 1)`."""
+    return tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], "SAME")
+
+
+def average_pool(x, stride=1):
+    """3x3 average over the pixels of the window that lie inside the map."""
+    return tf.nn.avg_pool2d(x, 3, stride, "SAME")
+
+
+def max_pool(x, stride=1):
+    """3x3 maximum."""
+    return tf.nn.max_pool2d(x, 3, stride, "SAME")
+
+
+class ConvBN(keras.layers.Layer):
+    """Convolution and BatchNorm.
+
+    Args:
+        channels: int.
+        size: int, side of the kernel.
+        norm: makes the BatchNorm, `name -> layer`.
+
+    Call: `(batch, height, width, channels_in)` to `(batch, height, width, channels)`.
+    """
+
+    def __init__(self, channels, size=1, norm=DebiasedBatchNorm, **kwargs):
+        super().__init__(**kwargs)
+        self.channels, self.size = channels, size
+        self.bn = norm(name="bn")
+
+    def build(self, shape):
+        shape = (self.size, self.size, shape[-1], self.channels)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer="he_normal")
+        self.bn.build((None, None, None, self.channels))
+
+    def call(self, x, training=None):
+        return self.bn(tf.nn.conv2d(x, tf.convert_to_tensor(self.kernel), 1, "SAME"), training=training)
+
+
+class FactorizedReduce(common.FactorizedReduce):
+    """`common.FactorizedReduce` of one edge, without ReLU.
+
+    Args:
+        channels: int.
+        norm: as in `ConvBN`.
+
+    Call: `(batch, height, width, channels_in)` to `(batch, ceil(height / 2), ceil(width / 2), channels)`.
+    """
+
+    def __init__(self, channels, norm=DebiasedBatchNorm, **kwargs):
+        super().__init__(channels, **kwargs)
+        self.bn = norm(name="bn")
+
+    def add_kernel(self, name, shape, fan_in):
+        setattr(self, name, self.add_weight(name=name, shape=shape, initializer="he_normal"))
+
+    def call(self, x, training=None):
+        return self.reduce(x, training=training)
+
+
+class PooledLinear(keras.layers.Layer):
+    """The head: global average, dropout, product with a kernel, no bias.
+
+    Call arguments:
+        x: `(batch, height, width, features)`.
+        dropout: factors `(batch, features)`, 0 or 1 / keep probability; None for none.
+
+    Returns:
+        `(batch, units)`.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, shape):
+        self.kernel = self.add_weight(name="kernel", shape=(shape[-1], self.units), initializer="he_normal")
+
+    def call(self, x, dropout=None):
+        x = tf.reduce_mean(x, [1, 2])
+        return tf.matmul(x if dropout is None else x * dropout, tf.convert_to_tensor(self.kernel))
