@@ -1,4 +1,4 @@
-"""ENAS's three spaces from the command line: search, derive, resume, the uniform baseline, train, test, draw, dry-run."""
+"""ENAS's three spaces from the command line: search, derive, resume, uniform draws, train, test, draw, dry-run."""
 
 import json
 

@@ -11,7 +11,7 @@ CELL = "[('sep_conv_3x3', 1), ('skip_connect', 0), ('dil_conv_5x5', 2), ('max_po
 TEXT = f"Genotype(normal={CELL}, normal_concat=range(2, 4), reduce={CELL}, reduce_concat=[2, 3])"
 
 RECURRENT = "Genotype(recurrent=[('relu', 0), ('tanh', 1), ('identity', 1)], concat=range(1, 4))"
-SHIPPED = ("conv", "recurrent", "macro")
+SHIPPED = ("conv", "recurrent", "macro", "micro")
 
 
 @pytest.mark.parametrize("space,name", [(space, name) for space in SHIPPED for name in genotype.names(space)])
@@ -278,3 +278,14 @@ def test_entries_taken_beside_have_narrow_columns_of_their_own():
             assert all(box[0] + box[2] / 2 == x for box in crossed)
         new = [shape for shape in shapes if shape[0] == "line" and shape[3] == 2.6]
         assert len(new) == i  # layer 3 takes entry 1 instead of 0
+
+
+def test_a_recurrent_cell_in_numbers(tmp_path):
+    path = tmp_path / "arc.txt"
+    path.write_text("0 2 1 0 2 1 2 2 4 0 5 0 3 2 6 2\n")  # as published with the corrected program
+    cell = genotype.load(path, "recurrent")
+    assert cell.recurrent[:3] == (("sigmoid", 0), ("tanh", 1), ("relu", 2)) and cell.concat == tuple(range(1, 9))
+    for text in ("0 2 1", "0 4", "1 0"):
+        path.write_text(text)
+        with pytest.raises(genotype.GenotypeError):
+            genotype.load(path, "recurrent")

@@ -16,9 +16,7 @@ class Cell(keras.layers.Layer):
             ascending order, and maps the state to their results, edge after edge.
         concat: states whose concatenation is the output.
         num_nodes: int.
-        reduction_before: whether the cell before this one halved its map, so that the first input must be halved.
-        affine: whether the preprocessing's BatchNorm has scale and offset.
-        preprocess: `(channels, halve, affine) -> layer` for the inputs, as a `Space` has it.
+        preprocess0, preprocess1: layers that the inputs go through, to maps of one size and `channels`.
         bottleneck: layer like those of `outgoing`, with one edge, which the concatenation goes through; or None.
 
     Call arguments:
@@ -31,12 +29,9 @@ class Cell(keras.layers.Layer):
         `(batch, height', width', len(concat) * channels)`.
     """
 
-    def __init__(
-        self, channels, outgoing, concat, num_nodes, reduction_before, affine, preprocess, bottleneck=None, **kwargs
-    ):
+    def __init__(self, channels, outgoing, concat, num_nodes, preprocess0, preprocess1, bottleneck=None, **kwargs):
         super().__init__(**kwargs)
-        self.preprocess0 = preprocess(channels, reduction_before, affine)
-        self.preprocess1 = preprocess(channels, False, affine)
+        self.preprocess0, self.preprocess1 = preprocess0, preprocess1
         # One flat tuple: Keras saves layers in a tuple, but passes over tuples within tuples without a word.
         self.edges = tuple(layer for layers in outgoing for layer in layers)
         self.sources = tuple(source for source, layers in enumerate(outgoing) for _ in layers)

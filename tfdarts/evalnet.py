@@ -6,15 +6,22 @@ import tensorflow as tf
 from tfdarts import genotype as genotypes
 from tfdarts import space as spaces
 from tfdarts.cell import Cell, FixedEdges
-from tfdarts.network import AuxiliaryHead, CifarStem, ImageNetStem, Linear, TrainedNetwork, plan
+from tfdarts.network import AuxiliaryHead, CellNetwork, CifarStem, ImageNetStem, Linear, plan
 
 NETWORKS = ("cifar", "imagenet")
 
 
-def fixed_edges(space, genotype, channels, reduction):
+def fixed_edges(space, genotype, channels, reduction, drop_skips=True):
     """The layers of an evaluation cell: one per operation, attention and state that the genotype uses.
 
     Drop-path spares the edges whose operation or attention is the identity, as in DARTS and Att-DARTS.
+
+    Args:
+        space: `Space`.
+        genotype: has `edges(reduction)`.
+        channels: int.
+        reduction: whether it is the reduction cell.
+        drop_skips: whether drop-path applies to a `skip_connect` that halves the map, which is no identity.
 
     Returns:
         A tuple, one item per state, of tuples of `FixedEdges`.
@@ -31,14 +38,15 @@ def fixed_edges(space, genotype, channels, reduction):
         for (op, attention), ks in uses.items():
             operation = space.build(op, channels, stride, len(ks), True)
             behind = space.build(attention, channels, 1, len(ks), True, wide=True) if attention else None
-            drop = not (op == "skip_connect" and stride == 1) and attention not in ("Identity", "skip_connect")
+            spared = op == "skip_connect" and not (drop_skips and stride == 2)
+            drop = not spared and attention not in ("Identity", "skip_connect")
             layers.append(FixedEdges(operation, [k // 2 for k in ks], ks, drop, behind))
         outgoing.append(tuple(layers))
     return tuple(outgoing)
 
 
 @keras.saving.register_keras_serializable("tfdarts")
-class EvaluationNetwork(TrainedNetwork):
+class EvaluationNetwork(CellNetwork):
     """Stem, cells of a genotype, classifier, auxiliary classifier (DARTS, arXiv:1806.09055, sections 3.2 and 3.3).
 
     Args:
@@ -107,9 +115,8 @@ class EvaluationNetwork(TrainedNetwork):
                     fixed_edges(space, self.genotype, width, reduction),
                     concat,
                     len(self.genotype.edges(reduction)) // 2,
-                    before or (index == 0 and self.stem.reduces),
-                    True,
-                    space.preprocess,
+                    space.preprocess(width, before or (index == 0 and self.stem.reduces), True),
+                    space.preprocess(width, False, True),
                     bottleneck,
                     name=f"cell_{index}",
                 )
@@ -123,26 +130,7 @@ class EvaluationNetwork(TrainedNetwork):
             )
         self.classifier = Linear(classes, name="classifier")
 
-    @property
-    def drop_path_shape(self):
-        """Cells, and entries of the longer of the two cells: the first axes of `drop_path`."""
-        return len(self.cells), max(len(self.genotype.normal), len(self.genotype.reduce))
-
-    def build(self, shape):
-        # Runs the network once on symbolic maps, training form included, so that every layer knows its shapes.
-        self.compute_output_spec(keras.KerasTensor(shape), training=True)
-        self.built = True
-
     def call(self, images, drop_path=None, training=None):
-        s0, s1 = self.stem(images, training=training)
-        auxiliary = None
-        for index, cell in enumerate(self.cells):
-            masks = None if drop_path is None else drop_path[index]
-            s0, s1 = s1, cell(s0, s1, masks=masks, training=training)
-            if index == self.auxiliary_after and self.auxiliary_head is not None and training:
-                auxiliary = self.auxiliary_head(s1, training=training)
-        logits = self.classifier(tf.reduce_mean(s1, [1, 2]))
+        x, auxiliary = self.run_cells(*self.stem(images, training=training), drop_path, training)
+        logits = self.classifier(tf.reduce_mean(x, [1, 2]))
         return logits if auxiliary is None else (logits, auxiliary)
-
-    def get_config(self):
-        return {"genotype": self.genotype.to_dict(), **self.options}

@@ -17,8 +17,10 @@ GENOTYPES = pathlib.Path(__file__).resolve().parent.parent / "genotypes"
 ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
 RENET_CELLS = ("vanilla", "sigmoid", "directional")
 BASELINE_CELLS = ("lstm", "gru")  # of ReNet's networks, which need no genotype
+# What ENAS chooses from, in the order of its numbers.
 MACRO_OPS = ("conv_3x3", "sep_conv_3x3", "conv_5x5", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3")
-ENAS_ACTIVATIONS = ("tanh", "relu", "identity", "sigmoid")  # in the order of their numbers
+MICRO_OPS = ("sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3", "skip_connect")
+ENAS_ACTIVATIONS = ("tanh", "relu", "identity", "sigmoid")
 
 
 class GenotypeError(UserError):
@@ -53,19 +55,8 @@ class Genotype:
 
     def __post_init__(self):
         for name in ("normal", "reduce"):
-            edges = getattr(self, name)
-            _check(isinstance(edges, (list, tuple)) and len(edges) > 0, f"`{name}` must be a list of [op, source].")
-            _check(len(edges) % 2 == 0, f"`{name}` must hold two entries per node. Received: {len(edges)} entries.")
-            for k, edge in enumerate(edges):
-                ok = isinstance(edge, (list, tuple)) and len(edge) in (2, 3)
-                ok = ok and isinstance(edge[0], str) and type(edge[1]) is int
-                ok = ok and all(isinstance(attention, str) for attention in edge[2:])
-                _check(ok, f"`{name}[{k}]` must be [op, source] or [op, source, attention]. Received: {edge!r}.")
-                _check(NONE not in edge, f"`{name}[{k}]` is {NONE!r}, which connects nothing.")
-                states = 2 + k // 2
-                message = f"`{name}[{k}]` comes from state {edge[1]}; node {k // 2} can use states 0 to {states - 1}."
-                _check(0 <= edge[1] < states, message)
-            object.__setattr__(self, name, tuple(tuple(edge[:2] if edge[-1] == "" else edge) for edge in edges))
+            edges = _checked_edges(name, getattr(self, name))
+            object.__setattr__(self, name, edges)
             concat = _checked_states(name + "_concat", getattr(self, name + "_concat"), 2 + len(edges) // 2)
             object.__setattr__(self, name + "_concat", concat)
             bottleneck = getattr(self, name + "_bottleneck")
@@ -265,7 +256,7 @@ class MacroGenotype:
     @classmethod
     def from_numbers(cls, text):
         """Reads the authors' form: for layer l the number of its operation, then l bits, all separated by blanks."""
-        numbers, layers = _numbers(text), []
+        numbers, layers = _integers(text), []
         while numbers:
             op, *bits = numbers[: 1 + len(layers)]
             message = f"Layer {len(layers)} needs {len(layers)} bits behind its operation. Received: {bits}."
@@ -295,11 +286,85 @@ class MacroGenotype:
     to_json = Genotype.to_json
 
 
+@dataclasses.dataclass(frozen=True)
+class MicroGenotype:
+    """A pair of convolutional cells of ENAS (Pham et al. 2018, arXiv:1802.03268, section 2.4).
+
+    The output of a cell is the concatenation of its loose ends: the states, inputs among them, that no node reads.
+
+    Attributes:
+        normal, reduce: tuples of `(op, source)` as in `Genotype`, with operations of `MICRO_OPS`; both entries of a
+            node may have the same source.
+        space: `"micro"`.
+
+    Raises:
+        GenotypeError: if an entry is malformed, names another operation or a state that does not exist yet.
+    """
+
+    normal: tuple
+    reduce: tuple
+    space: str = "micro"
+
+    def __post_init__(self):
+        for name in ("normal", "reduce"):
+            edges = _checked_edges(name, getattr(self, name))
+            for k, edge in enumerate(edges):
+                ok = len(edge) == 2 and edge[0] in MICRO_OPS
+                message = f"`{name}[{k}]` must be [op, source], op one of {', '.join(MICRO_OPS)}. Received: {edge!r}."
+                _check(ok, message)
+            object.__setattr__(self, name, edges)
+        _check(self.space == "micro", f"`space` must be 'micro'. Received: {self.space!r}.")
+
+    @classmethod
+    def from_arc(cls, arc):
+        """From numbers `(2, blocks, 4)`: index_1, op_1, index_2, op_2 of each node of the normal, then the other cell.
+
+        Raises:
+            GenotypeError: if an operation or a state does not exist.
+        """
+        cells = [[(int(op), int(index)) for node in cell for index, op in (node[:2], node[2:])] for cell in arc]
+        for op, _ in cells[0] + cells[1]:
+            _check(op in range(len(MICRO_OPS)), f"Operations have numbers 0 to {len(MICRO_OPS) - 1}. Received: {op}.")
+        return cls(*([(MICRO_OPS[op], index) for op, index in cell] for cell in cells))
+
+    @classmethod
+    def from_numbers(cls, text):
+        """From the numbers of an arc as ENAS's scripts have them: in one text, separated by blanks.
+
+        Raises:
+            GenotypeError: if these are no two cells of as many nodes each.
+        """
+        numbers = _integers(text)
+        message = f"Two micro cells take 8 numbers per node, 4 for either cell. Received: {len(numbers)} numbers."
+        _check(numbers and len(numbers) % 8 == 0, message)
+        nodes = [numbers[i : i + 4] for i in range(0, len(numbers), 4)]
+        return cls.from_arc((nodes[: len(nodes) // 2], nodes[len(nodes) // 2 :]))
+
+    def concat(self, reduction):
+        """The loose ends of the reduction or the normal cell."""
+        edges = self.reduce if reduction else self.normal
+        return tuple(sorted(set(range(2 + len(edges) // 2)) - {source for _, source in edges}))
+
+    def operations(self):
+        """The set of operations that it uses."""
+        return {op for op, _ in self.normal + self.reduce}
+
+    def to_dict(self):
+        cells = {name: [list(edge) for edge in getattr(self, name)] for name in ("normal", "reduce")}
+        return {"version": VERSION, "space": self.space} | cells
+
+    edges = Genotype.edges
+    skip_connections = Genotype.skip_connections
+    with_module = MacroGenotype.with_module
+    to_json = Genotype.to_json
+
+
 SPACES = {
     "conv": Genotype,
     "recurrent": RecurrentGenotype,
     "renet": ReNetGenotype,
     "macro": MacroGenotype,
+    "micro": MicroGenotype,
 }
 
 
@@ -318,12 +383,27 @@ def _check(condition, message):
         raise GenotypeError(message)
 
 
-def _numbers(text):
-    """The integers of a text that holds only such."""
-    try:
-        return [int(number) for number in text.split()]
-    except ValueError:
-        raise GenotypeError("The architecture must be integers separated by blanks.") from None
+def _integers(text):
+    """The numbers, of at most three digits, in a text that holds nothing else."""
+    words = text.split()
+    _check(all(re.fullmatch("[0-9]{1,3}", word) for word in words), "An architecture's numbers must be small integers.")
+    return [int(word) for word in words]
+
+
+def _checked_edges(name, edges):
+    """A field of two entries `[op, source]` or `[op, source, attention]` per node, as a tuple."""
+    _check(isinstance(edges, (list, tuple)) and len(edges) > 0, f"`{name}` must be a list of [op, source].")
+    _check(len(edges) % 2 == 0, f"`{name}` must hold two entries per node. Received: {len(edges)} entries.")
+    for k, edge in enumerate(edges):
+        ok = isinstance(edge, (list, tuple)) and len(edge) in (2, 3)
+        ok = ok and isinstance(edge[0], str) and type(edge[1]) is int
+        ok = ok and all(isinstance(attention, str) for attention in edge[2:])
+        _check(ok, f"`{name}[{k}]` must be [op, source] or [op, source, attention]. Received: {edge!r}.")
+        _check(NONE not in edge, f"`{name}[{k}]` is {NONE!r}, which connects nothing.")
+        states = 2 + k // 2
+        message = f"`{name}[{k}]` comes from state {edge[1]}; node {k // 2} can use states 0 to {states - 1}."
+        _check(0 <= edge[1] < states, message)
+    return tuple(tuple(edge[:2] if edge[-1] == "" else edge) for edge in edges)
 
 
 def _checked_states(name, states, count):
@@ -400,7 +480,7 @@ def names(space="conv"):
 def load(source, space="conv"):
     """Reads a genotype: a name shipped for `space`, a JSON file, or a text file that holds `Genotype(...)`.
 
-    In the spaces of ENAS's convolutional networks also a text file of the numbers that its authors' program prints.
+    In ENAS's spaces a text file may hold its scripts' numbers instead.
 
     Raises:
         GenotypeError: with a sentence that says what is wrong.
@@ -417,7 +497,7 @@ def load(source, space="conv"):
             f"give a file or one of {', '.join(names(space))}."
         ) from None
     try:
-        if re.fullmatch(r"[\d\s]+", text) and hasattr(SPACES[space], "from_numbers"):
+        if space in ("recurrent", "macro", "micro") and re.fullmatch(r"[0-9\s]+", text):
             return SPACES[space].from_numbers(text)
         try:
             data = json.loads(text)

@@ -11,15 +11,21 @@ def reductions(layers):
     return {layers // 3, 2 * layers // 3}
 
 
-def plan(layers, channels):
+def plan(layers, channels, halving=None):
     """The stack of cells: for each its channels and whether it and the one before it are reductions.
+
+    Args:
+        layers: int, number of cells.
+        channels: int, of the first; they double at either reduction.
+        halving: set of the indices of the reduction cells; None for `reductions(layers)`.
 
     Returns:
         A list of `(channels, reduction, reduction_before)`.
     """
+    halving = reductions(layers) if halving is None else halving
     cells, before = [], False
     for index in range(layers):
-        reduction = index in reductions(layers)
+        reduction = index in halving
         channels *= 2 if reduction else 1
         cells.append((channels, reduction, before))
         before = reduction
@@ -101,6 +107,36 @@ class TrainedNetwork(keras.Model):
             raise ValueError("This network does not know the mean and deviation of its images.")
         mean, std = (tf.constant(known[name], tf.float32) for name in ("mean", "std"))
         return (tf.cast(pixels, tf.float32) / 255.0 - mean) / std
+
+
+class CellNetwork(TrainedNetwork):
+    """What networks share that stack the cells of a genotype, with drop-path and a second classifier.
+
+    A subclass has `genotype`, `cells`, `auxiliary_head` (or None) and `auxiliary_after`, the cell whose map that gets.
+    """
+
+    @property
+    def drop_path_shape(self):
+        """Cells, and entries of the longer of the two cells: the first axes of `drop_path`."""
+        return len(self.cells), max(len(self.genotype.normal), len(self.genotype.reduce))
+
+    def build(self, shape):
+        # Runs the network once on symbolic maps, training form included, so that every layer knows its shapes.
+        self.compute_output_spec(keras.KerasTensor(shape), training=True)
+        self.built = True
+
+    def run_cells(self, s0, s1, drop_path, training):
+        """The last cell's map, and in training the logits of the auxiliary head, else None."""
+        auxiliary = None
+        for index, cell in enumerate(self.cells):
+            masks = None if drop_path is None else drop_path[index]
+            s0, s1 = s1, cell(s0, s1, masks=masks, training=training)
+            if index == self.auxiliary_after and self.auxiliary_head is not None and training:
+                auxiliary = self.auxiliary_head(s1, training=training)
+        return s1, auxiliary
+
+    def get_config(self):
+        return {"genotype": self.genotype.to_dict(), **self.options}
 
 
 class Linear(keras.layers.Layer):

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfdarts import controllers, cost, on_images, on_text, optimizers, run
+from tfdarts import controllers, on_images, on_text, optimizers, run
 from tfdarts.data import images, text
 from tfdarts.genotype import SPACES
 from tfdarts.language import SharedLanguageModel

@@ -129,7 +129,7 @@ def costs(network):
 
 
 def report(options, network, forward):
-    """What a language model costs in steps of a run, as a dictionary; `forward` maps tokens and hidden state to logits."""
+    """What a language model costs, as a dictionary; `forward` maps tokens and hidden state to logits."""
     report = costs(network) | {"words": network.words, "units": network.units}
     size = (options.bptt, options.batch_size, network.units)
     report["peak_memory_estimate_bytes"] = cost.peak_memory_of_text(forward, *size, report["parameters"], 1.0)

@@ -138,8 +138,8 @@ _TEXT_TRAIN = _TEXT | {
 _WIKITEXT2 = dict.fromkeys(_UNITS, 700) | {"dropouth": 0.15, "wdecay": 5e-7}
 # The embedded text, for a first try on a laptop.
 _TOPICS = {"data": "topics", "dropout": 0.3, "dropouth": 0.1, "dropoutx": 0.3, "dropouti": 0.1}
-# ENAS, Pham et al. 2018, arXiv:1802.03268, section 3 and the scripts of its authors: `python3 search_cell.py --space macro`
-# or `micro`, then `python3 train.py --genotype_file ...`; the paper reports test errors of 4.23 % and 3.54 % (2.89 %
+# ENAS, Pham et al. 2018, arXiv:1802.03268, section 3 and its authors' scripts: `python3 search_cell.py --space macro` or
+# `micro`, then `python3 train.py --genotype_file ...`; the paper reports test errors of 4.23 % and 3.54 % (2.89 %
 # with cutout) on CIFAR-10. Weight decays are twice the authors' factors of the sum of squares.
 _ENAS = {
     "strategy": "enas",
@@ -203,7 +203,12 @@ _MICRO_TRAIN = _ENAS_TRAIN | {"init_channels": 36, "layers": 15, "batch_size": 1
 _MICRO_TRAIN |= {"learning_rate_min": 1e-4, "auxiliary": True, "auxiliary_weight": 0.4, "drop_path_prob": 0.4}
 _ENAS_DIGITS = {"dataset": "digits", "batch_size": 32, "cutout_length": 2}
 _ENAS_DIGITS_SEARCH = _ENAS_DIGITS | {"train_portion": 0.7, "epochs": 14, "restart_epochs": 2, "derive_num_sample": 30}
-_ENAS_DIGITS_SEARCH |= {"shared_max_step": 200, "controller_lr": 5e-3, "controller_max_step": 20, "controller_num_aggregate": 5}
+_ENAS_DIGITS_SEARCH |= {
+    "shared_max_step": 200,
+    "controller_lr": 5e-3,
+    "controller_max_step": 20,
+    "controller_num_aggregate": 5,
+}
 _ENAS_DIGITS_TRAIN = _ENAS_DIGITS | {"epochs": 30, "restart_epochs": 2}
 # The recurrent space, as in the PyTorch program that searches it (the paper: section 3.1, perplexity 55.8 on Penn
 # Treebank): `python3 search_cell.py --space recurrent --strategy enas --data penn`. Trained as DARTS's cells are.
@@ -302,7 +307,6 @@ DEFAULTS = {
 SHARED_WEIGHTS = ("enas", "random_ws")  # strategies whose architectures share one set of weights
 
 
-
 def default(space, strategy=None):
     """The recipe of a space, for a strategy if there is one that its own does not serve."""
     if space == "recurrent" and strategy in SHARED_WEIGHTS:
@@ -339,7 +343,7 @@ HELP = {
     "shared_optim": "optimizer of the shared weights: sgd or adam",
     "shared_lr": "learning rate of the shared weights in the first epoch (papers: 20 on text, 0.05 on images)",
     "shared_lr_min": "end of each cosine (paper: 5e-4)",
-    "shared_lr_decay": "factor of the shared weights' learning rate each epoch from --shared_decay_after on (paper: 0.96)",
+    "shared_lr_decay": "factor of that rate for each epoch from --shared_decay_after on (paper: 0.96)",
     "shared_decay_after": "epoch at which that begins (paper: 15)",
     "shared_grad_clip": "largest norm of the shared weights' gradient (paper: 0.25)",
     "shared_l2_reg": "weight decay of the shared weights, added to the gradient (paper: 1e-7)",

@@ -104,9 +104,8 @@ class Supernet(keras.Model):
                 outgoing.append((MixedEdges(space, space.searched, width, stride, targets, then=then),))
             concat = range(2 + nodes - multiplier, 2 + nodes)
             end = MixedEdges(space, space.end, multiplier * width, 1, (0,), wide=True) if space.end else None
-            cells.append(
-                Cell(width, outgoing, concat, nodes, before, False, space.preprocess, end, name=f"cell_{index}")
-            )
+            inputs = (space.preprocess(width, halve, False) for halve in (before, False))
+            cells.append(Cell(width, outgoing, concat, nodes, *inputs, end, name=f"cell_{index}"))
         self.cells = tuple(cells)
         self.cell_is_reduction = tuple(reduction for _, reduction, _ in plan(layers, channels))
         self.classifier = Linear(classes, name="classifier")

@@ -56,11 +56,12 @@ def graphs(genotype):
     """The cells of a genotype, or its whole network: kind to `Graph`."""
     if genotype.space == "macro":
         return {"network": _macro_graph(genotype)}
-    if genotype.space != "conv":
+    if genotype.space in ("recurrent", "renet"):
         return {"recurrent": _recurrent_graph(genotype)}
     result = {}
     for kind, title, reduction in (("normal", "normal cell", False), ("reduce", "reduction cell", True)):
-        entries, end = genotype.edges(reduction), genotype.bottleneck(reduction)
+        entries = genotype.edges(reduction)
+        end = genotype.bottleneck(reduction) if genotype.space == "conv" else ""
         result[kind] = Graph(
             title=title,
             inputs=("c_{k-2}", "c_{k-1}"),

@@ -1,4 +1,4 @@
-"""ENAS: a controller draws architectures, all of which share one set of weights (Pham et al. 2018, arXiv:1802.03268)."""
+"""ENAS: a controller draws architectures, which all share one set of weights (Pham et al. 2018, arXiv:1802.03268)."""
 
 import math
 import typing
