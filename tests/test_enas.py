@@ -9,63 +9,71 @@ from tests import reference
 from tfdarts import controllers
 from tfdarts.strategies.enas import Enas, EnasOnImages, EnasOnText, Policy
 
-OP, ENTRY = 2, 0  # of every layer in the planted problem: the right operation, the one entry to connect to
+# Planted problems: a controller, the best architecture as the numbers of its choices.
+PROBLEMS = {
+    "macro": (lambda: controllers.MacroController(4, 16, tanh_constant=4.0), [2, 0, 5, 3] + [0] * 6),
+    "micro": (lambda: controllers.MicroController(1, 16, 4.0, 1.0), [0, 4, 1, 2] * 2),
+    "recurrent": (lambda: controllers.RecurrentController(3, 16, 1.0, 4.0), [2, 0, 3, 0, 1]),
+}
+
+
+def choices(arc):
+    """An architecture's choices as one vector; of skip connections those that can be."""
+    parts = arc if isinstance(arc, tuple) else (arc,)
+    below = [np.tril(np.ones(part.shape, bool), -1) if part.dtype == tf.bool else None for part in parts]
+    parts = [part if mask is None else tf.boolean_mask(part, mask) for part, mask in zip(parts, below)]
+    return tf.concat([tf.reshape(tf.cast(part, tf.int32), [-1]) for part in parts], 0)
 
 
 class Planted(keras.Model):
-    """A shared network that is right about as many images as an architecture has choices right; one weight."""
+    """A shared network that is right about as large a share of images as an architecture has of the best choices."""
 
     features = 1
 
-    def __init__(self, layers, **kwargs):
+    def __init__(self, best, **kwargs):
         super().__init__(**kwargs)
-        self.layers_, self.traces = layers, 0
+        self.best, self.traces = best, 0
         self.weight = self.add_weight(name="weight", shape=(), initializer="ones")
         self.built = True
 
     def call(self, images, arc, dropout=None, training=None):
         self.traces += 1
-        ops, skips = arc
-        wanted = np.zeros((self.layers_, self.layers_), bool)
-        wanted[1:, ENTRY] = True
-        below = np.tril(np.ones_like(wanted), -1)
-        right = tf.reduce_sum(tf.cast(tf.equal(ops, OP), tf.float32))
-        right += tf.reduce_sum(below * tf.cast(tf.equal(skips, wanted), tf.float32))
-        share = right / (self.layers_ + below.sum())
+        share = tf.reduce_mean(tf.cast(tf.equal(choices(arc), self.best), tf.float32))
         hit = tf.cast(images[:, 0, 0, 0] < share, tf.float32)  # images hold numbers from 0 to 1
         return self.weight * tf.stack([hit, 1 - hit], 1)
 
     def genotype(self, arc):
-        return arc
+        return choices(tf.nest.map_structure(tf.constant, arc)).numpy().tolist()
 
 
-def planted(updates, layers=4, **options):
-    network, controller = Planted(layers), controllers.MacroController(layers, 16)
+def planted(space, updates):
+    make, best = PROBLEMS[space]
+    network, controller = Planted(best), make()
     controller.build()
+    if space == "micro":
+        controller.bias.assign(tf.zeros(5))  # its start keeps to the separable convolutions, longer than a test lasts
     images = tf.reshape(tf.linspace(0.0, 0.999, 64), (64, 1, 1, 1))
     batch = images, tf.zeros((64,), tf.int32)
-    policy = Policy(2, updates, 4, lambda epoch: 0.01, betas=(0.0, 0.999), epsilon=1e-3, derived=20, **options)
+    how = {"betas": (0.0, 0.999), "epsilon": 1e-3, "baseline_decay": 0.9, "derived": 20}
+    policy = Policy(2, updates, 4, lambda epoch: 0.01, **how)
     sgd = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0, "grad_clip": np.inf}
     learner = EnasOnImages(network, controller, policy, batch, dropout=0.0, **sgd)
     learner.compile(jit_compile=False)
-    data = tf.data.Dataset.from_tensors(batch).repeat()
-    return learner, data, policy.steps
+    return learner, tf.data.Dataset.from_tensors(batch).repeat()
 
 
-@pytest.fixture(scope="module")
-def solved():
-    learner, data, steps = planted(150, baseline_decay=0.95)
-    learner.fit(data, steps_per_epoch=steps, epochs=3, verbose=0)
+@pytest.fixture(scope="module", params=PROBLEMS)
+def solved(request):
+    learner, data = planted(request.param, 400)
+    learner.fit(data, steps_per_epoch=learner.policy.steps, epochs=1, verbose=0)
     return learner
 
 
 def test_the_controller_solves_a_planted_problem_that_uniform_draws_do_not(solved):
     derived = solved.derived()
-    assert derived.rewards.mean() > 0.97 and derived.rewards.max() == 1.0
-    assert derived.uniform_rewards.mean() < 0.6 and derived.uniform_rewards.max() < 0.9
-    ops, skips = solved.genotype()
-    assert (ops == OP).all() and skips[1:, ENTRY].all() and skips.sum() == 3
-    assert derived.tables["operation"][:, OP].min() > 0.9
+    assert derived.rewards.mean() > 0.8
+    assert derived.uniform_rewards.mean() < 0.6
+    assert solved.genotype() == solved.network.best
 
 
 def test_one_trace_serves_all_architectures(solved):
@@ -82,9 +90,9 @@ def test_deriving_changes_nothing_and_repeats_itself(solved):
 
 
 def test_without_updates_the_controller_stays_and_draws_uniformly():
-    learner, data, steps = planted(0)
+    learner, data = planted("macro", 0)
     before = [v.numpy() for v in learner.controller.trainable_variables]
-    learner.fit(data, steps_per_epoch=steps, epochs=2, verbose=0)
+    learner.fit(data, steps_per_epoch=2, epochs=2, verbose=0)
     for variable, value in zip(learner.controller.trainable_variables, before):
         np.testing.assert_array_equal(variable.numpy(), value)
     derived = learner.derived()

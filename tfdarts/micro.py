@@ -112,24 +112,20 @@ class SharedCell(keras.layers.Layer):
         inputs = np.repeat(np.arange(self.nodes) + 2, 2)  # that each side of each node can have
         self.starts = (np.cumsum(inputs) - inputs).tolist()  # of their rows
 
-        def he_rows(shape, dtype=None):
-            # The authors' fan-in is the first axis of the tables, which here are rows of one: their number of inputs.
-            return he_normal(1)(shape, dtype) * (np.repeat(inputs, inputs) ** -0.5).reshape(-1, *[1] * (len(shape) - 1))
-
         def table(name, shape, start):
             return self.add_weight(name=name, shape=(inputs.sum(), 2, *shape), initializer=start)
 
         for size in SIZES:
             tables += [
-                table(f"depthwise_{size}", (size, size, channels, 1), he_rows),
-                table(f"pointwise_{size}", (1, 1, channels, channels), he_rows),
+                table(f"depthwise_{size}", (size, size, channels, 1), he_normal(size * size * channels)),
+                table(f"pointwise_{size}", (1, 1, channels, channels), he_normal(channels)),
                 table(f"gamma_{size}", (channels,), "ones"),
                 table(f"beta_{size}", (channels,), "zeros"),
             ]
         self.tables = tables
         states = 2 + self.nodes
         self.output_kernel = self.add_weight(
-            name="output_kernel", shape=(states, channels, channels), initializer=he_normal(states)
+            name="output_kernel", shape=(states, channels, channels), initializer=he_normal(channels)
         )
         self.bn.build((None, None, None, channels))
 
