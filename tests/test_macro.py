@@ -34,9 +34,9 @@ def common_names(network):
 def fixed_names(network):
     names = common_names(network)
     for k, layer in enumerate(network.stack):
-        size = layer.operation.size
+        size = layer.convolution.size
         names |= with_norm(f"child/layer_{k}/conv_1x1", layer.entry, {"w": "kernel"})
-        names |= with_norm(f"child/layer_{k}/conv_{size}x{size}", layer.operation, {"w": "kernel"})
+        names |= with_norm(f"child/layer_{k}/conv_{size}x{size}", layer.convolution, {"w": "kernel"})
         if k:
             names |= with_norm(f"child/layer_{k}/skip", layer.join, {"w": "kernel"})
     return names

@@ -26,15 +26,16 @@ def debiased(moving, batch, start_share, momentum):
     After t steps they are what a plain average that starts at zero would be, divided by 1 - momentum^t.
 
     Args:
-        moving, batch: tensors of one shape.
+        moving, batch: lists of tensors, the statistics and the batch's.
         start_share: momentum^(t-1).
         momentum: share of the old value that a plain average keeps.
 
     Returns:
-        The new statistics, and momentum^t.
+        List of the new statistics, and momentum^t.
     """
     start_share = momentum * start_share
-    return moving + (1 - momentum) / (1 - start_share) * (batch - moving), start_share
+    share = (1 - momentum) / (1 - start_share)
+    return [old + share * (new - old) for old, new in zip(moving, batch)], start_share
 
 
 @keras.saving.register_keras_serializable("tfdarts")
@@ -49,11 +50,12 @@ class DebiasedBatchNorm(BatchNorm):
         if not training:
             return super().call(x, scale)
         y, *batch = common.batch_norm(x, *self._gain_and_offset(scale, x), epsilon=self.epsilon)
+        moving = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
         start_share = tf.convert_to_tensor(self.start_share)
-        for moving, value in zip((self.moving_mean, self.moving_variance), batch):
-            new, updated = debiased(tf.convert_to_tensor(moving), value, start_share, self.momentum)
-            moving.assign(new)
-        self.start_share.assign(updated)
+        (mean, variance), start_share = debiased(moving, batch, start_share, self.momentum)
+        self.moving_mean.assign(mean)
+        self.moving_variance.assign(variance)
+        self.start_share.assign(start_share)
         return y
 
 

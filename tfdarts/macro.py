@@ -115,7 +115,7 @@ class SampledBatchNorm(keras.layers.Layer):
         if not training:
             return batch_norm(x, gamma, beta, tf.unstack(statistics[op]), training=False)[0]
         y, *moments = batch_norm(x, gamma, beta)
-        moving, share = debiased(statistics[op], tf.stack(moments), start[op], BN_MOMENTUM)
+        (moving,), share = debiased([statistics[op]], [tf.stack(moments)], start[op], BN_MOMENTUM)
         self.statistics.assign(replaced(statistics, op, moving))
         self.start_share.assign(replaced(start, op, share))
         return y
@@ -209,7 +209,7 @@ class MacroSupernet(keras.Model):
     Args:
         classes: int.
         layers: int.
-        channels: int, even.
+        channels: int, two or more.
 
     Call arguments:
         images: `(batch, height, width, channels_in)`.
@@ -237,7 +237,7 @@ class MacroSupernet(keras.Model):
         # Runs the network once on symbolic maps, so that every layer knows its shapes.
         layers = len(self.operations)
         arc = tf.zeros(layers, tf.int32), tf.zeros((layers, layers), tf.bool)
-        self.compute_output_spec(keras.KerasTensor(shape), arc, training=True)
+        self.compute_output_spec(keras.KerasTensor(shape), arc, training=False)
         self.built = True
 
     def call(self, images, arc, dropout=None, training=None):
@@ -280,13 +280,13 @@ class MacroLayer(keras.layers.Layer):
     def __init__(self, op, channels, first, **kwargs):
         super().__init__(**kwargs)
         self.entry = ConvBN(channels, name="entry")
-        self.operation = POOLS.get(op) or ConvBN(channels, kernel_size(op), name="operation")
+        self.pool = POOLS.get(op)
+        self.convolution = None if self.pool else ConvBN(channels, kernel_size(op), name="convolution")
         self.join = None if first else ConvBN(channels, name="join")
 
     def call(self, x, skips, training=None):
         y = tf.nn.relu(self.entry(tf.nn.relu(x), training=training))
-        options = {"training": training} if isinstance(self.operation, ConvBN) else {}
-        y = self.operation(y, **options)
+        y = self.pool(y) if self.pool else self.convolution(y, training=training)
         return y if self.join is None else self.join(tf.nn.relu(tf.concat([*skips, y], -1)), training=training)
 
 
@@ -323,7 +323,7 @@ class MacroNetwork(TrainedNetwork):
 
     def build(self, shape):
         # Runs the network once on symbolic maps, so that every layer knows its shapes.
-        self.compute_output_spec(keras.KerasTensor(shape), training=True)
+        self.compute_output_spec(keras.KerasTensor(shape), training=False)
         self.built = True
 
     def call(self, images, dropout=None, training=None):
