@@ -203,7 +203,7 @@ class SharedLanguageModel(LanguageModel):
         hidden: `(batch, units)`.
         arc: `(activations, previous)`: the nodes' places in `ENAS_ACTIVATIONS`, `(nodes,)`, and the parents of the
             nodes from 1 on, `(nodes - 1,)`. As int tensors one trace serves all cells, and computes only what is
-            chosen; as tuples of ints, the trace is of this cell alone.
+            chosen; as tuples of ints, given by name, the trace is of this cell alone.
         masks: of `dropout_masks`.
         training: bool; only in training the output is normalised, over the batch.
 
