@@ -90,8 +90,8 @@ class LanguageModel(keras.Model):
         Args:
             tokens: `(time, batch)`, int; the number of time steps may vary without a new trace.
             hidden: `(batch, units)`.
-            cell: `(h, gates, mask) -> (output, next h, moments)`, with `h`, `gates` and `mask` of
-                `recurrent.cell_states`, and a normalisation's `(updates, 2, units)`.
+            cell: `(h, gates, mask) -> (output, next h, moments)`, with `h`, `gates` and `mask` as in
+                `recurrent.cell_states`; the moments, `(updates, 2, units)`, are for `statistics`, None without.
             masks: of `dropout_masks`; None for none.
             statistics: the normalisation's moving statistics, a tuple of one tensor where they are to be updated.
 

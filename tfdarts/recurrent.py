@@ -179,8 +179,8 @@ def sampled_states(h, gates, kernels, activations, previous, mask=None):
 def bounded(state):
     """A last state as it is carried on: rows `(units,)` longer than `LONGEST` are shortened to that.
 
-    Unlike the output of a cell that is normalised or trained with a penalty, nothing else keeps it small. The factor is
-    a constant for the gradient, as in the PyTorch program of ENAS.
+    Nothing else keeps it from growing: normalisation and penalties look at the output only. The factor is a constant
+    for the gradient, as in the PyTorch program of ENAS.
     """
     return state * tf.stop_gradient(tf.minimum(LONGEST / tf.norm(state, axis=-1, keepdims=True), 1))
 
