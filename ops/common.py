@@ -90,17 +90,59 @@ def depthwise(x, kernel, stride=1):
     )
 
 
+def batch_norm(x, gain, offset, statistics=(None, None), training=True, share=1.0, epsilon=BN_EPSILON):
+    """Normalises a map over all but its last axis, with the biased batch variance, or by moving statistics.
+
+    One fused kernel in float32; plain moments in float64, which that kernel refuses and the exactness checks need.
+
+    Args:
+        x: `(batch, height, width, channels)`.
+        gain, offset: `(channels,)`.
+        statistics: moving mean and variance, `(channels,)` each; needed unless `training` and `share` 1.
+        training: whether to normalise by the batch's statistics.
+        share: float, of the batch's in the new statistics.
+
+    Returns:
+        A map shaped like `x`, and in training the new mean and variance, into which the unbiased variance goes.
+    """
+    mean, variance = statistics
+    if x.dtype == tf.float32:
+        return tf.compat.v1.nn.fused_batch_norm(
+            x,
+            gain,
+            offset,
+            mean=mean,
+            variance=variance,
+            epsilon=epsilon,
+            is_training=bool(training),
+            exponential_avg_factor=share,
+        )
+    new_mean, new_variance = mean, variance
+    if training:
+        count = tf.cast(tf.size(x) / x.shape[-1], x.dtype)
+        # Not tf.nn.moments: it stops the gradient at the mean, so that second derivatives come out wrong.
+        mean = tf.reduce_mean(x, [0, 1, 2])
+        variance = tf.reduce_mean(tf.square(x - mean), [0, 1, 2])
+        new_mean, new_variance = mean, variance * count / tf.maximum(count - 1, 1)
+        if share != 1.0:
+            old_mean, old_variance = statistics
+            new_mean = (1 - share) * old_mean + share * new_mean
+            new_variance = (1 - share) * old_variance + share * new_variance
+    return (x - mean) * (tf.math.rsqrt(variance + epsilon) * gain) + offset, new_mean, new_variance
+
+
 @keras.saving.register_keras_serializable("tfdarts")
 class BatchNorm(keras.layers.Layer):
     """BatchNorm over all but the last axis, with the statistics that PyTorch keeps.
 
     Ioffe and Szegedy 2015, arXiv:1502.03167. Normalises with the biased batch variance; the moving variance
-    receives the unbiased one. Epsilon 1e-5. One fused kernel in float32; plain moments in float64, which that kernel
-    refuses and the exactness checks need.
+    receives the unbiased one.
 
     Args:
         affine: whether there are a trainable scale and offset.
-        momentum: share of the old value that a moving statistic keeps at one step.
+        momentum: share of the old value that a moving statistic keeps at one step; None for no moving statistics: the
+            batch's are used always.
+        epsilon: added to the variance.
 
     Call arguments:
         x: `(batch, height, width, channels)`.
@@ -111,48 +153,31 @@ class BatchNorm(keras.layers.Layer):
         A map shaped like `x`.
     """
 
-    def __init__(self, affine=True, momentum=BN_MOMENTUM, **kwargs):
+    def __init__(self, affine=True, momentum=BN_MOMENTUM, epsilon=BN_EPSILON, **kwargs):
         super().__init__(**kwargs)
         self.affine = affine
         self.momentum = momentum
+        self.epsilon = epsilon
 
     def build(self, shape):
         size = (shape[-1],)
         if self.affine:
             self.gamma = self.add_weight(name="gamma", shape=size, initializer="ones")
             self.beta = self.add_weight(name="beta", shape=size, initializer="zeros")
+        if self.momentum is None:
+            return
         self.moving_mean = self.add_weight(name="moving_mean", shape=size, initializer="zeros", trainable=False)
         self.moving_variance = self.add_weight(name="moving_variance", shape=size, initializer="ones", trainable=False)
 
     def call(self, x, scale=None, training=None):
         gain, offset = self._gain_and_offset(scale, x)
-        mean = tf.convert_to_tensor(self.moving_mean)
-        variance = tf.convert_to_tensor(self.moving_variance)
-        if x.dtype == tf.float32:
-            y, new_mean, new_variance = tf.compat.v1.nn.fused_batch_norm(
-                x,
-                gain,
-                offset,
-                mean=mean,
-                variance=variance,
-                epsilon=BN_EPSILON,
-                is_training=bool(training),
-                exponential_avg_factor=1.0 - self.momentum,
-            )
-        else:
-            new_mean, new_variance = mean, variance
-            if training:
-                count = tf.cast(tf.size(x) / x.shape[-1], x.dtype)
-                # Not tf.nn.moments: it stops the gradient at the mean, so that second derivatives come out wrong.
-                mean = tf.reduce_mean(x, [0, 1, 2])
-                variance = tf.reduce_mean(tf.square(x - mean), [0, 1, 2])
-                keep = self.momentum
-                new_mean = keep * new_mean + (1 - keep) * mean
-                new_variance = keep * new_variance + (1 - keep) * variance * count / tf.maximum(count - 1, 1)
-            y = (x - mean) * (tf.math.rsqrt(variance + BN_EPSILON) * gain) + offset
+        if self.momentum is None:
+            return batch_norm(x, gain, offset, epsilon=self.epsilon)[0]
+        moving = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+        y, mean, variance = batch_norm(x, gain, offset, moving, training, 1.0 - self.momentum, self.epsilon)
         if training:
-            self.moving_mean.assign(new_mean)
-            self.moving_variance.assign(new_variance)
+            self.moving_mean.assign(mean)
+            self.moving_variance.assign(variance)
         return y
 
     def _gain_and_offset(self, scale, x):
@@ -165,7 +190,8 @@ class BatchNorm(keras.layers.Layer):
         return gain, offset
 
     def get_config(self):
-        return {**super().get_config(), "affine": self.affine, "momentum": self.momentum}
+        own = {"affine": self.affine, "momentum": self.momentum, "epsilon": self.epsilon}
+        return {**super().get_config(), **own}
 
 
 def symmetric_padding(kernel):
@@ -250,7 +276,10 @@ class FactorizedReduce(Convolving):
         self.bn.build((*shape[:-1], self.edges * self.channels))
 
     def call(self, x, weights=None, training=None):
-        x = tf.nn.relu(x)
+        return self.reduce(tf.nn.relu(x), weights, training)
+
+    def reduce(self, x, weights=None, training=None):
+        """What follows the ReLU."""
         parts = [
             self.convolve(self.arrange(x, lambda x: x[:, ::2, ::2]), "conv_1", training),
             self.convolve(self.arrange(x, self._shifted), "conv_2", training),

@@ -18,6 +18,7 @@ ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
 RENET_CELLS = ("vanilla", "sigmoid", "directional")
 BASELINE_CELLS = ("lstm", "gru")  # of ReNet's networks, which need no genotype
 ENAS_ACTIVATIONS = ("tanh", "relu", "identity", "sigmoid")  # in the order of their numbers
+MACRO_OPS = ("conv_3x3", "sep_conv_3x3", "conv_5x5", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3")
 
 
 class GenotypeError(UserError):
@@ -223,7 +224,83 @@ class ReNetGenotype(RecurrentGenotype):
         return super().to_dict() | {"cell": self.cell}
 
 
-SPACES = {"conv": Genotype, "recurrent": RecurrentGenotype, "renet": ReNetGenotype}
+@dataclasses.dataclass(frozen=True)
+class MacroGenotype:
+    """A whole convolutional network, layer by layer (ENAS, arXiv:1802.03268, section 2.3).
+
+    Attributes:
+        layers: tuple of `(op, skips)`: one of `MACRO_OPS`, and what the layer takes beside its predecessor, as entries
+            of the layer list in rising order. Entry 0 is the stem, entry q layer q - 1; layer l can take 0 to l - 1.
+        space: `"macro"`.
+
+    Raises:
+        GenotypeError: if a layer is malformed or takes an entry that does not exist yet.
+    """
+
+    layers: tuple
+    space: str = "macro"
+
+    def __post_init__(self):
+        layers = self.layers
+        _check(isinstance(layers, (list, tuple)) and len(layers) > 0, "`layers` must be a list of [op, skips].")
+        for k, layer in enumerate(layers):
+            ok = isinstance(layer, (list, tuple)) and len(layer) == 2 and isinstance(layer[1], (list, tuple))
+            _check(ok, f"`layers[{k}]` must be [op, skips]. Received: {layer!r}.")
+            op, skips = layer
+            _check(op in MACRO_OPS, f"`layers[{k}]` must use one of {', '.join(MACRO_OPS)}. Received: {op!r}.")
+            ok = all(type(q) is int and 0 <= q < k for q in skips) and list(skips) == sorted(set(skips))
+            can = f"different entries from 0 to {k - 1}, in rising order" if k else "no entry beside the stem"
+            _check(ok, f"`layers[{k}]` can take {can}. Received: {skips!r}.")
+        object.__setattr__(self, "layers", tuple((op, tuple(skips)) for op, skips in layers))
+        _check(self.space == "macro", f"`space` must be 'macro'. Received: {self.space!r}.")
+
+    @classmethod
+    def from_arc(cls, arc):
+        """Builds it from arrays `(ops, skips)`: numbers of operations, `(layers,)`, and bits, `(layers, layers)`."""
+        ops, skips = arc
+        return cls(
+            tuple((MACRO_OPS[op], tuple(q for q in range(layer) if skips[layer][q])) for layer, op in enumerate(ops))
+        )
+
+    @classmethod
+    def from_numbers(cls, text):
+        """Reads the authors' form: for layer l the number of its operation, then l bits, all separated by blanks."""
+        numbers, layers = _numbers(text), []
+        while numbers:
+            op, *bits = numbers[: 1 + len(layers)]
+            message = f"Layer {len(layers)} needs {len(layers)} bits behind its operation. Received: {bits}."
+            _check(len(bits) == len(layers) and set(bits) <= {0, 1}, message)
+            message = f"Operations have the numbers 0 to {len(MACRO_OPS) - 1}. Received: {op}."
+            _check(0 <= op < len(MACRO_OPS), message)
+            layers.append((MACRO_OPS[op], tuple(q for q, bit in enumerate(bits) if bit)))
+            numbers = numbers[len(layers) :]
+        return cls(tuple(layers))
+
+    def with_module(self, ops):
+        """Raises GenotypeError: its operations are not a module's."""
+        raise GenotypeError(f"--ops {ops} is of no use here: the operations of space {self.space!r} are fixed.")
+
+    def operations(self):
+        """The set of operations that it uses."""
+        return {op for op, _ in self.layers}
+
+    def skip_connections(self):
+        """Number of entries that layers take beside their predecessors."""
+        return sum(len(skips) for _, skips in self.layers)
+
+    def to_dict(self):
+        layers = [[op, list(skips)] for op, skips in self.layers]
+        return {"version": VERSION, "space": self.space, "layers": layers}
+
+    to_json = Genotype.to_json
+
+
+SPACES = {
+    "conv": Genotype,
+    "recurrent": RecurrentGenotype,
+    "renet": ReNetGenotype,
+    "macro": MacroGenotype,
+}
 
 
 def same_module(one, other):
@@ -239,6 +316,14 @@ def _last_name(module):
 def _check(condition, message):
     if not condition:
         raise GenotypeError(message)
+
+
+def _numbers(text):
+    """The integers of a text that holds only such."""
+    try:
+        return [int(number) for number in text.split()]
+    except ValueError:
+        raise GenotypeError("The architecture must be integers separated by blanks.") from None
 
 
 def _checked_states(name, states, count):
@@ -315,6 +400,8 @@ def names(space="conv"):
 def load(source, space="conv"):
     """Reads a genotype: a name shipped for `space`, a JSON file, or a text file that holds `Genotype(...)`.
 
+    In the spaces of ENAS's convolutional networks also a text file of the numbers that its authors' program prints.
+
     Raises:
         GenotypeError: with a sentence that says what is wrong.
     """
@@ -330,6 +417,8 @@ def load(source, space="conv"):
             f"give a file or one of {', '.join(names(space))}."
         ) from None
     try:
+        if re.fullmatch(r"[\d\s]+", text) and hasattr(SPACES[space], "from_numbers"):
+            return SPACES[space].from_numbers(text)
         try:
             data = json.loads(text)
         except (ValueError, RecursionError):

@@ -5,9 +5,10 @@ import keras
 from tfdarts import genotype
 from tfdarts.evalnet import EvaluationNetwork
 from tfdarts.language import EvaluationLanguageModel
+from tfdarts.macro import MacroNetwork
 from tfdarts.renet import ReNetNetwork
 
-KINDS = (EvaluationNetwork, ReNetNetwork, EvaluationLanguageModel)
+KINDS = (EvaluationNetwork, ReNetNetwork, MacroNetwork, EvaluationLanguageModel)
 
 
 def load(path, ops=None):
