@@ -245,7 +245,7 @@ class SharedLanguageModel(LanguageModel):
 
         def cell(h, gates, mask):
             states = recurrent.sampled_states(h, gates + offset, kernels, functions, previous, mask)
-            output, moments = tf.tensordot(leaves, tf.stack(states), 1), None
+            output, moments = tf.tensordot(leaves, states, 1), None
             if training:
                 output, moments = recurrent.batch_norm(output, statistics, training)
                 output, moments = output * gamma + beta, moments[None]
