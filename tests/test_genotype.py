@@ -67,7 +67,9 @@ def test_start_and_carry(tmp_path):
 
 
 def test_the_start_is_drawn():
-    drawn = visualize.ascii_drawing(RecurrentGenotype((("relu", 0),), (1,), start="sigmoid"))
+    cell = RecurrentGenotype((("relu", 0),), (1,), start="sigmoid")
+    assert "sigmoid" in visualize.Drawing([visualize.graphs(cell)["recurrent"]]).canvas(0).svg()
+    drawn = visualize.ascii_drawing(cell)
     assert drawn == "recurrent cell\n  0 = sigmoid(x, h)\n  1 = relu(0)\n  h_{t} = mean(1)"
     drawn = visualize.ascii_drawing(RecurrentGenotype((("relu", 0),), (1,)))
     assert drawn == "recurrent cell\n  1 = relu(0)\n  h_{t} = mean(1)"

@@ -57,10 +57,10 @@ def with_gradients(net):
     def run(tokens, targets, hidden, arc, training):
         with tf.GradientTape() as tape:
             tape.watch(hidden)
-            results = net(tokens, hidden, arc, training=training)
+            results = net(tokens, hidden, arc=arc, training=training)
             loss = cross_entropy(results[0], targets)
         sources = {v.name: v.value for v in net.trainable_variables} | {"h0": hidden}
-        gradients = tape.gradient(loss, sources, tf.UnconnectedGradients.ZERO)
+        gradients = tape.gradient(loss, sources, unconnected_gradients="zero")
         return results, loss, {name: tf.convert_to_tensor(value) for name, value in gradients.items()}
 
     return tf.function(run, autograph=False, reduce_retracing=True)
@@ -194,7 +194,9 @@ def test_the_cell_as_a_genotype_is_the_same_and_opens_again(float64, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(expected[1], axis=-1).max(), 25.0)
     for name in names:
         rest = {other: mask for other, mask in masks.items() if other != name}
-        assert np.any(np.asarray(net(tokens, hidden, ARC, rest, training=False)[3]) != expected[3]), name
+        assert np.any(
+            np.asarray(net(tokens, hidden, tuple(map(tf.constant, ARC)), rest, training=False)[3]) != expected[3]
+        ), name
     child.save(tmp_path / "model.keras")
     for model in (child, keras.saving.load_model(tmp_path / "model.keras")):
         assert model.genotype == cell
@@ -217,7 +219,7 @@ def test_weights_may_be_handed_in():
     call = tf.function(lambda *a: net.stateless_call(weights, others, *a, training=True), autograph=False)
     results, (statistics,) = call(tokens, hidden, tuple(map(tf.constant, arc)))
     np.testing.assert_array_equal(net.statistics[0], np.zeros(4))
-    for one, other in zip(results, net(tokens, hidden, arc, training=True)):
+    for one, other in zip(results, net(tokens, hidden, arc=arc, training=True)):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(statistics, net.statistics, rtol=1e-5)
     assert np.any(np.asarray(statistics[0]) != 0)

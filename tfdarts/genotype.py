@@ -127,7 +127,7 @@ class RecurrentGenotype:
         concat: the states whose mean is the cell's output.
         ops: name of the operation module.
         space: `"recurrent"`.
-        start: activation of state 0; `"tanh"` is in every module, any other one must be in `ops`.
+        start: activation of state 0; `"tanh"` needs no module, any other one must be in `ops`.
         carry: the next hidden state: `"mean"`, the output (DARTS), or `"last"`, the last state (ENAS).
 
     Raises:

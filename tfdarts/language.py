@@ -90,8 +90,8 @@ class LanguageModel(keras.Model):
         Args:
             tokens: `(time, batch)`, int; the number of time steps may vary without a new trace.
             hidden: `(batch, units)`.
-            cell: `(h, gates, mask) -> (output, next h, moments)`, with `h`, `gates` and `mask` of
-                `recurrent.cell_states`, and a normalisation's `(updates, 2, units)`.
+            cell: `(h, gates, mask) -> (output, next h, moments)`, with `h`, `gates` and `mask` as in
+                `recurrent.cell_states`; the moments, `(updates, 2, units)`, are for `statistics`, None without.
             masks: of `dropout_masks`; None for none.
             statistics: the normalisation's moving statistics, a tuple of one tensor where they are to be updated.
 
@@ -203,7 +203,7 @@ class SharedLanguageModel(LanguageModel):
         hidden: `(batch, units)`.
         arc: `(activations, previous)`: the nodes' places in `ENAS_ACTIVATIONS`, `(nodes,)`, and the parents of the
             nodes from 1 on, `(nodes - 1,)`. As int tensors one trace serves all cells, and computes only what is
-            chosen; as tuples of ints, the trace is of this cell alone.
+            chosen; as tuples of ints, given by name, the trace is of this cell alone.
         masks: of `dropout_masks`.
         training: bool; only in training the output is normalised, over the batch.
 
@@ -245,7 +245,7 @@ class SharedLanguageModel(LanguageModel):
 
         def cell(h, gates, mask):
             states = recurrent.sampled_states(h, gates + offset, kernels, functions, previous, mask)
-            output, moments = tf.tensordot(leaves, tf.stack(states), 1), None
+            output, moments = tf.tensordot(leaves, states, 1), None
             if training:
                 output, moments = recurrent.batch_norm(output, statistics, training)
                 output, moments = output * gamma + beta, moments[None]

@@ -163,24 +163,25 @@ def sampled_states(h, gates, kernels, activations, previous, mask=None):
         h, gates, mask: as in `cell_states`.
         kernels: the kernels of the nodes after the initial state, `(units, 2 * units)` each.
         activations: functions of a tensor, for the initial state and for each node.
-        previous: each node's parent, a scalar tensor, or an int where only one cell is wanted.
+        previous: each node's parent, a scalar tensor or an int.
 
     Returns:
-        A list of states.
+        The states, `(nodes + 1, batch, units)`.
     """
-    states = [highway(h, gates, activations[0])]
-    for kernel, activation, i in zip(kernels, activations[1:], previous):
-        state = tf.gather(tf.stack(states), i) if tf.is_tensor(i) else states[i]
+    states = tf.TensorArray(h.dtype, len(activations), element_shape=h.shape, clear_after_read=False)
+    states = states.write(0, highway(h, gates, activations[0]))
+    for node, (kernel, activation, parent) in enumerate(zip(kernels, activations[1:], previous), 1):
+        state = states.read(parent)
         gates = tf.matmul(state if mask is None else state * mask, kernel)
-        states.append(highway(state, gates, activation))
-    return states
+        states = states.write(node, highway(state, gates, activation))
+    return states.stack()
 
 
 def bounded(state):
     """A last state as it is carried on: rows `(units,)` longer than `LONGEST` are shortened to that.
 
-    Unlike the output of a cell that is normalised or trained with a penalty, nothing else keeps it small. The factor is
-    a constant for the gradient, as in the PyTorch program of ENAS.
+    Nothing else keeps it from growing: normalisation and penalties look at the output only. The factor is a constant
+    for the gradient, as in the PyTorch program of ENAS.
     """
     return state * tf.stop_gradient(tf.minimum(LONGEST / tf.norm(state, axis=-1, keepdims=True), 1))
 
