@@ -4,13 +4,22 @@ import numpy as np
 import pytest
 
 from tfdarts import genotype, space, visualize
-from tfdarts.genotype import Genotype, GenotypeError, MacroGenotype, RecurrentGenotype
+from tfdarts.genotype import (
+    MICRO_OPS,
+    Genotype,
+    GenotypeError,
+    MacroGenotype,
+    MicroGenotype,
+    RecurrentGenotype,
+)
 from tfdarts.visualize import ascii_drawing
 
 CELL = "[('sep_conv_3x3', 1), ('skip_connect', 0), ('dil_conv_5x5', 2), ('max_pool_3x3', 0)]"
 TEXT = f"Genotype(normal={CELL}, normal_concat=range(2, 4), reduce={CELL}, reduce_concat=[2, 3])"
 
 RECURRENT = "Genotype(recurrent=[('relu', 0), ('tanh', 1), ('identity', 1)], concat=range(1, 4))"
+MICRO = {"space": "micro", "normal": [["sep_conv_3x3", 1], ["skip_connect", 1]]}
+MICRO["reduce"] = MICRO["normal"] + [["max_pool_3x3", 2], ["avg_pool_3x3", 1]]
 SHIPPED = ("conv", "recurrent", "macro", "micro")
 
 
@@ -126,6 +135,27 @@ def test_an_unknown_attention_is_refused(change):
         space.load("regular").check(genotype.from_dict(ATT | change))
 
 
+def test_micro_cells_compute_their_loose_ends():
+    cells = genotype.from_dict(MICRO)
+    assert (cells.concat(False), cells.concat(True)) == ((0, 2), (0, 3))
+    assert cells.operations() == set(MICRO_OPS) - {"sep_conv_5x5"} and cells.skip_connections() == 2
+    assert "ops" not in cells.to_dict() and genotype.from_dict(cells.to_dict()) == cells
+    published = genotype.load("ENAS", "micro")
+    assert (published.concat(False), published.concat(True)) == ((2, 3, 4, 5, 6), (2, 4, 5, 6))
+    with pytest.raises(GenotypeError, match="--ops regular"):
+        cells.with_module("regular")
+
+
+def test_micro_cells_of_numbers(tmp_path):
+    (tmp_path / "arc.txt").write_text("1 0 1 4\n0 2 1 3  ")
+    cells = genotype.load(tmp_path / "arc.txt", "micro")
+    assert cells.normal == (("sep_conv_3x3", 1), ("skip_connect", 1))
+    assert cells.reduce == (("avg_pool_3x3", 0), ("max_pool_3x3", 1))
+    assert cells == MicroGenotype.from_arc(np.array([[[1, 0, 1, 4]], [[0, 2, 1, 3]]], np.int32))
+    with pytest.raises(GenotypeError):
+        genotype.load(tmp_path / "arc.txt", "conv")
+
+
 BAD = {
     "empty": "",
     "garbage": "\x00garbage" * 100,
@@ -172,6 +202,27 @@ def test_what_is_no_genotype_is_refused_and_never_run(name, tmp_path, monkeypatc
     with pytest.raises(GenotypeError):
         genotype.load(tmp_path / "g")
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        ("1 0 1 4 0 2 1", "8 numbers per node"),
+        (" ", "8 numbers per node"),
+        ("1 0 1 5 0 2 1 3", "0 to 4"),
+        ("1 0 2 4 0 2 1 3", r"normal\[1\].*state 2"),
+        ("1 0 1 4 0 2 1 3000", "small"),
+        (json.dumps(MICRO | {"space": "conv"}), "lacks normal_concat"),
+        (json.dumps(MICRO | {"ops": "regular"}), "unknown fields: ops"),
+        (json.dumps(MICRO | {"normal": [["dil_conv_3x3", 1], ["skip_connect", 1]]}), "one of sep_conv_3x3"),
+        (json.dumps(MICRO | {"normal": [["sep_conv_3x3", 1, "SE"], ["skip_connect", 1]]}), "one of sep_conv_3x3"),
+        (json.dumps(MICRO | {"normal": [["sep_conv_3x3", 1]]}), "two entries"),
+    ],
+)
+def test_what_are_no_micro_cells_is_refused(text, message, tmp_path):
+    (tmp_path / "g").write_text(text)
+    with pytest.raises(GenotypeError, match=message):
+        genotype.load(tmp_path / "g", "micro")
 
 
 def test_a_missing_file_names_the_shipped_ones():
@@ -291,3 +342,20 @@ def test_a_recurrent_cell_in_numbers(tmp_path):
         path.write_text(text)
         with pytest.raises(genotype.GenotypeError):
             genotype.load(path, "recurrent")
+
+
+def test_micro_cells_are_drawn_with_their_loose_ends(tmp_path):
+    cells = genotype.from_dict(MICRO)
+    paths = visualize.draw(cells, tmp_path / "g", "svg")
+    assert [path.name for path in paths] == ["g_normal.svg", "g_reduce.svg"]
+    assert "max_pool_3x3" in paths[1].read_text() and "max_pool_3x3" not in paths[0].read_text()
+    assert visualize.graphs(cells)["reduce"].joined == (0, 3)
+    assert visualize.ascii_drawing(cells).splitlines() == [
+        "normal cell",
+        "  0 = sep_conv_3x3(c_{k-1}) + skip_connect(c_{k-1})",
+        "  c_{k} = concat(c_{k-2}, 0)",
+        "reduction cell",
+        "  0 = sep_conv_3x3(c_{k-1}) + skip_connect(c_{k-1})",
+        "  1 = max_pool_3x3(0) + avg_pool_3x3(c_{k-1})",
+        "  c_{k} = concat(c_{k-2}, 1)",
+    ]

@@ -76,6 +76,12 @@ def shared_separable(x, depthwise_kernels, pointwise_kernels, gammas, betas):
     return x
 
 
+def array_of(tensor):
+    """A `tf.TensorArray` of the parts along the first axis, whose gradient in a loop costs no more than the parts."""
+    array = tf.TensorArray(tensor.dtype, tensor.shape[0], clear_after_read=False, element_shape=tensor.shape[1:])
+    return array.unstack(tensor)
+
+
 class SharedCell(keras.layers.Layer):
     """A cell that can be any cell of the space: for each node, side and input its separable operations have weights.
 
@@ -90,7 +96,7 @@ class SharedCell(keras.layers.Layer):
 
     Call arguments:
         s0, s1: `(batch, height, width, channels_in)`.
-        choices: for each node index_1, op_1, index_2, op_2: nested lists of scalar int tensors or of ints.
+        choices: `(nodes, 4)`, for each node index_1, op_1, index_2, op_2: an int32 tensor, or nested sequences of ints.
 
     Returns:
         The inputs of the next cell: the second input, halved in a reduction, and the result, which is
@@ -135,16 +141,23 @@ class SharedCell(keras.layers.Layer):
         first, second = self.preprocess0(s0), self.preprocess1(s1)
         states = tf.TensorArray(second.dtype, 2 + self.nodes, clear_after_read=False, element_shape=second.shape)
         states = states.write(0, first).write(1, second)
-        sides = [side for node in choices for side in (node[:2], node[2:])]
-        indices = [index for index, _ in sides]
-        # Rows are read before the choice of an operation, so that gradients are of those rows, not of whole tables.
-        rows = [start + index for start, index in zip(self.starts, indices)]
-        weights = list(zip(*(tf.unstack(tf.gather(tf.convert_to_tensor(table), rows)) for table in self.tables)))
-        for node in range(self.nodes):
-            both = zip(sides[2 * node : 2 * node + 2], weights[2 * node : 2 * node + 2])
-            results = [self._operation(op, states.read(index), kernels) for (index, op), kernels in both]
-            states = states.write(2 + node, tf.add_n(results))
-        return s1, self._join(states, tf.stack(indices))
+        indices = tf.convert_to_tensor(choices)[:, ::2]
+        # Rows are read before the loop, so that the loop's gradient is one of those rows, not of whole tables.
+        rows = tf.reshape(self.starts, indices.shape) + indices
+        weights = [array_of(tf.gather(tf.convert_to_tensor(table), rows)) for table in self.tables]
+
+        def add_node(number, states):
+            index_1, op_1, index_2, op_2 = tf.unstack(choices[number]) if tf.is_tensor(choices) else choices[number]
+            first, second = zip(*(tf.unstack(array.read(number)) for array in weights))
+            y = self._operation(op_1, states.read(index_1), first) + self._operation(op_2, states.read(index_2), second)
+            return number + 1, states.write(2 + number, y)
+
+        if tf.is_tensor(choices):  # a loop, as its body is traced once: all nodes would make three times the graph
+            _, states = tf.while_loop(lambda number, _: number < self.nodes, add_node, (0, states))
+        else:
+            for number in range(self.nodes):
+                _, states = add_node(number, states)
+        return s1, self._join(states, tf.reshape(indices, [-1]))
 
     @staticmethod
     def _operation(op, x, weights):
@@ -184,8 +197,9 @@ class MicroSupernet(keras.Model):
 
     Call arguments:
         images: `(batch, height, width, channels_in)`.
-        arc: `(2, blocks, 4)`, int tensor or nested tuples of ints: for the normal, then the reduction cell, for each
-            node index_1, op_1, index_2, op_2, operations being numbered as in `genotype.MICRO_OPS`.
+        arc: `(2, blocks, 4)`, int32 tensor: for the normal, then the reduction cell, for each node index_1, op_1,
+            index_2, op_2, operations being numbered as in `genotype.MICRO_OPS`. Nested lists of ints, by name, give a
+            graph of what they select alone.
         dropout: factors of the features `(batch, features)`, 0 or 1 / keep probability; None for none.
 
     Returns:
@@ -213,11 +227,9 @@ class MicroSupernet(keras.Model):
         self.built = True
 
     def call(self, images, arc, dropout=None):
-        if tf.is_tensor(arc):
-            arc = [[tf.unstack(node) for node in tf.unstack(cell)] for cell in tf.unstack(arc)]
         s0 = s1 = self.stem(images)
         for cell, reduction in zip(self.cells, self.cell_is_reduction):
-            s0, s1 = cell(s0, s1, choices=arc[reduction])
+            s0, s1 = cell(s0, s1, choices=arc[int(reduction)])
         return self.classifier(tf.nn.relu(s1), dropout)
 
     def genotype(self, arc):
