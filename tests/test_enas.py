@@ -47,6 +47,7 @@ class Planted(keras.Model):
 
 
 def planted(space, updates):
+    keras.utils.set_random_seed(0)
     make, best = PROBLEMS[space]
     network, controller = Planted(best), make()
     controller.build()
@@ -64,7 +65,7 @@ def planted(space, updates):
 
 @pytest.fixture(scope="module", params=PROBLEMS)
 def solved(request):
-    learner, data = planted(request.param, 400)
+    learner, data = planted(request.param, 500)
     learner.fit(data, steps_per_epoch=learner.policy.steps, epochs=1, verbose=0)
     return learner
 

@@ -62,7 +62,7 @@ def test_text_of_a_recurrent_cell(tmp_path):
 
 
 def test_start_and_carry(tmp_path):
-    cell = RecurrentGenotype.from_arc([1, 0, 2, 3], [0, 0, 1])
+    cell = RecurrentGenotype.from_arc(([1, 0, 2, 3], [0, 0, 1]))
     entries = (("tanh", 0), ("identity", 0), ("sigmoid", 1))
     assert cell == RecurrentGenotype(entries, (2, 3), start="relu", carry="last")
     assert cell.operations() == {"relu", "tanh", "identity", "sigmoid"} and cell.skip_connections() == 1

@@ -229,13 +229,10 @@ def test_dropout_factors_multiply_the_features(supernet):
 
 
 def test_start_of_the_tables_and_of_parallel_edges():
-    # The authors take the number of a table's rows for its fan-in.
     cell = micro.SharedCell(20, 4, (20, 20), False)
     cell.build((None, 8, 8, 20), (None, 8, 8, 20))
-    table = np.asarray(cell.tables[1].value)
-    for k, start in enumerate(cell.starts):
-        inputs = k // 2 + 2
-        assert abs(table[start : start + inputs].std() / np.sqrt(2 / inputs) - 1) < 0.08
+    for table, fan_in in ((cell.tables[0], 180), (cell.tables[1], 20), (cell.tables[4], 500)):
+        assert abs(np.asarray(table.value).std() / np.sqrt(2 / fan_in) - 1) < 0.08
     operation = micro.SepConv(5, 20, 1, 3)
     operation.build((None, 8, 8, 20))
     for kernel, fan_in in ((operation.depthwise_2, 500), (operation.pointwise_1, 20)):
@@ -309,7 +306,7 @@ def test_a_saved_network_is_the_same(trained, tmp_path):
     loaded = saved.load(tmp_path / "model.keras")
     assert isinstance(loaded, micro.MicroNetwork) and loaded.genotype == network.genotype
     np.testing.assert_array_equal(loaded(x, training=False), network(x, training=False))
-    with pytest.raises(ValueError, match="built in"):
+    with pytest.raises(ValueError, match="are fixed"):
         saved.load(tmp_path / "model.keras", "regular")
 
 

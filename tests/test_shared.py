@@ -229,7 +229,7 @@ def test_weights_may_be_handed_in():
 def test_graphs(index):
     """Their graph numbers x and h -1 and -2; a node after the last one makes the mean of the leaves."""
     case = reference.load("enas/dags.json")["cases"][index]
-    cell = RecurrentGenotype.from_arc(np.array(case["activations"]), np.array(case["prev_nodes"]))
+    cell = RecurrentGenotype.from_arc((np.array(case["activations"]), np.array(case["prev_nodes"])))
     assert cell.concat == tuple(case["leaf_nodes"])
     graph = visualize.graphs(cell)["recurrent"]
     edges = {(graph.states[source], graph.nodes[node], label) for source, node, label in graph.edges}

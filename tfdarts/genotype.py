@@ -142,13 +142,14 @@ class RecurrentGenotype:
     carry: str = "mean"
 
     @classmethod
-    def from_arc(cls, activations, previous):
+    def from_arc(cls, arc):
         """The cell of an ENAS architecture: the output is the mean of the leaves, the last state is carried on.
 
         Args:
-            activations: `(nodes,)`, places in `ENAS_ACTIVATIONS`; node i of ENAS is state i.
-            previous: `(nodes - 1,)`, parents of the nodes from 1 on.
+            arc: `(activations, previous)`: places in `ENAS_ACTIVATIONS`, `(nodes,)`, node i of ENAS being state i;
+                parents of the nodes from 1 on, `(nodes - 1,)`.
         """
+        activations, previous = arc
         start, *names = (ENAS_ACTIVATIONS[k] for k in activations)
         parents = [int(i) for i in previous]
         leaves = [i for i in range(len(activations)) if i not in parents]
@@ -172,6 +173,22 @@ class RecurrentGenotype:
         ok = isinstance(self.start, str) and self.start != NONE
         _check(ok, f"`start` must name an activation. Received: {self.start!r}.")
         _check(self.carry in ("mean", "last"), f"`carry` must be 'mean' or 'last'. Received: {self.carry!r}.")
+
+    @classmethod
+    def from_numbers(cls, text):
+        """Reads a cell of ENAS's corrected program for text: for every node its parent and its activation's number.
+
+        There the activations are numbered 0 tanh, 1 relu, 2 sigmoid, 3 identity, and the output is the mean of all
+        nodes.
+
+        Raises:
+            GenotypeError: if these are no pairs of a parent and an activation.
+        """
+        numbers, names = _integers(text), ("tanh", "relu", "sigmoid", "identity")
+        ok = numbers and len(numbers) % 2 == 0 and max(numbers[1::2]) < len(names)
+        _check(ok, "A recurrent cell's numbers are pairs of a parent and an activation from 0 to 3.")
+        entries = tuple((names[activation], parent) for parent, activation in zip(numbers[::2], numbers[1::2]))
+        return cls(entries, tuple(range(1, 1 + len(entries))))
 
     def operations(self):
         """The set of operations of its module that it uses."""

@@ -263,7 +263,7 @@ class SharedLanguageModel(LanguageModel):
 
     def genotype(self, arc):
         """The `RecurrentGenotype` of an architecture, arrays or tuples."""
-        return genotypes.RecurrentGenotype.from_arc(*arc)
+        return genotypes.RecurrentGenotype.from_arc(arc)
 
 
 @keras.saving.register_keras_serializable("tfdarts")

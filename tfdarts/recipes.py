@@ -138,8 +138,8 @@ _TEXT_TRAIN = _TEXT | {
 _WIKITEXT2 = dict.fromkeys(_UNITS, 700) | {"dropouth": 0.15, "wdecay": 5e-7}
 # The embedded text, for a first try on a laptop.
 _TOPICS = {"data": "topics", "dropout": 0.3, "dropouth": 0.1, "dropoutx": 0.3, "dropouti": 0.1}
-# ENAS, Pham et al. 2018, arXiv:1802.03268, section 3 and its authors' scripts: `python3 search_cell.py --space macro` or
-# `micro`, then `python3 train.py --genotype_file ...`; the paper reports test errors of 4.23 % and 3.54 % (2.89 %
+# ENAS, Pham et al. 2018, arXiv:1802.03268, section 3 and its authors' scripts: `python3 search_cell.py --space macro`
+# or `micro`, then `python3 train.py --genotype_file ...`; the paper reports test errors of 4.23 % and 3.54 % (2.89 %
 # with cutout) on CIFAR-10. Weight decays are twice the authors' factors of the sum of squares.
 _ENAS = {
     "strategy": "enas",
@@ -512,6 +512,10 @@ def resolve(recipe, stage, given, common):
             raise OptionError(f"--{name} must be {'at least 0' if low == 0 else 'above 0'}. Received: {value}.")
         if name in _FRACTIONS and value >= 1:
             raise OptionError(f"--{name} must be below 1. Received: {value}.")
+    if options.get("strategy") in SHARED_WEIGHTS and space == "recurrent" and options["nodes"] < 2:
+        raise OptionError(
+            f"--nodes must be at least 2, for one to choose an earlier one. Received: {options['nodes']}."
+        )
     if stage == "search" and options.get("rnn_cell") in BASELINE_CELLS:
         raise OptionError(f"--rnn_cell {options['rnn_cell']} is for training; there is nothing to search in it.")
     if space == "renet" and options["nhid"] % 2:
