@@ -75,7 +75,7 @@ def search(options):
         lambda step: text.search_batches(train, valid, options.bptt, options.seed, step),
         text.steps_per_epoch(train, options.bptt, options.seed, gaussian=False),
         lambda epoch: options.learning_rate,
-        text.whole(text.batchify(corpus.valid, VALID_COLUMNS, "validation")),
+        text.whole(valid),
     )
 
 
