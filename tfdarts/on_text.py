@@ -128,10 +128,10 @@ def costs(network):
     }
 
 
-def _report(options, network, forward):
+def _report(network, forward, size, measured):
     report = costs(network) | {"words": network.words, "units": network.units}
-    size = (options.bptt, options.batch_size, network.units)
-    report["peak_memory_estimate_bytes"] = cost.peak_memory_of_text(forward, *size, report["parameters"], 1.0)
+    known = (*size, network.units, report["parameters"], *measured)
+    report["peak_memory_estimate_bytes"] = cost.peak_memory_of_text(forward, *known)
     return report
 
 
@@ -144,13 +144,15 @@ def search_costs(options):
     network = supernet(options, _words(options))
     rows, columns = network.tables["recurrent"]
     mixing = {"recurrent": tf.fill((len(rows), len(columns)), 1 / len(columns))}
-    return _report(options, network, lambda tokens, hidden: network(tokens, hidden, mixing, training=True)[0])
+    size, measured = (options.bptt, options.batch_size), (0.64, 500e3)
+    return _report(network, lambda tokens, hidden: network(tokens, hidden, mixing, training=True)[0], size, measured)
 
 
 def training_costs(options, cells):
     """What training a genotype costs, as a dictionary; for Penn Treebank's 10,000 words without `--data`."""
     built = network(options, cells, _words(options))
-    return _report(options, built, lambda tokens, hidden: built(tokens, hidden, training=True)[0])
+    size, measured = (options.bptt + text.LONGER, options.batch_size), (1.0, 1e6)
+    return _report(built, lambda tokens, hidden: built(tokens, hidden, training=True)[0], size, measured)
 
 
 def evaluate(network, source, data_dir, batch_size):
