@@ -198,6 +198,7 @@ def test_a_regular_network_opens_with_approximate_operations(regular, tmp_path):
     path.write_bytes(multipliers.load("truncated:4").tobytes())
     batches = [(tf.random.stateless_normal((16, 8, 8, 1), [seed, 0]), None) for seed in range(2)]
     x = batches[0][0]
+    under_multipliers.observe(regular, regular.non_trainable_variables, 40 * batches)
     plain = regular(x, training=False)
     distances = {}
     for table in ("exact", str(path)):
@@ -209,6 +210,9 @@ def test_a_regular_network_opens_with_approximate_operations(regular, tmp_path):
             np.testing.assert_array_equal(old, v.numpy())
         distances[table] = float(tf.norm(network(x, training=False) - plain) / tf.norm(plain))
     assert distances["exact"] < 0.1 < distances[str(path)]
+    # The errors' mean shifts the maps; with statistics of the shifted ones the network is nearer to the exact one.
+    under_multipliers.observe(network, network.non_trainable_variables, 40 * batches)
+    assert float(tf.norm(network(x, training=False) - plain) / tf.norm(plain)) < 0.5 * distances[str(path)]
     path.unlink()  # the saved model has the table in it
     network.save(tmp_path / "model.keras")
     opened = saved.load(tmp_path / "model.keras")
@@ -252,6 +256,7 @@ def test_command_lines(tmp_path, command):
     result = command("evaluate.py", *model, "--mul_table", "drum:4,broken_array:2,6", "--finetune_epochs", "1")
     assert "fine-tuned" in result.stdout and "broken_array:2,6" in result.stdout
     lines = json.loads((trained / "multipliers.json").read_text())["results"]
-    assert lines[0]["test_accuracy_percent"] == same and "finetuned_accuracy_percent" in lines[1]
+    assert lines[0]["test_accuracy_percent"] == same
+    assert lines[1].keys() >= {"new_statistics_accuracy_percent", "finetuned_accuracy_percent"}
     refused = command("search_cell.py", *tiny, *nodes, "--mul_table", "drum:4", code=2)
     assert refused.stderr.strip() == "error: Operation module 'regular' takes no --mul_table (its options: none)."

@@ -357,6 +357,19 @@ def test_evaluation_does_not_depend_on_how_the_text_is_cut():
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
+def test_a_search_validates_by_the_columns_statistics():
+    darts, _ = searching()
+    statistics = darts.network.statistics.numpy()
+    found = darts.evaluate(text.whole(VALID), verbose=0, return_dict=True)
+    np.testing.assert_array_equal(darts.network.statistics, statistics)
+    losses = [
+        cross_entropy(darts.network(VALID[:-1], tf.zeros((2, 6)), darts.mixing(), training=training)[0], VALID[1:])
+        for training in (True, False)
+    ]
+    assert found["loss"] == pytest.approx(float(losses[0]), rel=1e-6)
+    assert abs(losses[1] - losses[0]) > 1e-3
+
+
 def test_activations_of_the_users_own(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("import keras\nOPS = {'gelu': keras.ops.gelu, 'tanh': keras.ops.tanh}")

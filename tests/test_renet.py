@@ -384,6 +384,15 @@ def test_search_on_images_that_are_not_square():
     assert (found.cell, found.space, len(found.recurrent), found.concat) == ("sigmoid", "renet", 2, (1, 2))
     assert genotype.from_dict(found.to_dict()) == found
 
+    images, before_validation = tf.random.normal((4, 9, 7, 1)), [v.numpy() for v in net.non_trainable_variables]
+    data = tf.data.Dataset.from_tensors((images, tf.constant([0, 1, 2, 0])))
+    loss = darts.evaluate(data, verbose=0, return_dict=True)["loss"]
+    for variable, value in zip(net.non_trainable_variables, before_validation):
+        np.testing.assert_array_equal(variable, value)
+    logits = net(images, darts.mixing(), training=True)  # by the batch's statistics
+    expected = tf.nn.sparse_softmax_cross_entropy_with_logits([0, 1, 2, 0], logits)
+    assert loss == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-6)
+
 
 @pytest.mark.parametrize("cell", ["directional", "gru"])
 def test_training_saving_and_loading(cell, tmp_path):

@@ -107,16 +107,16 @@ def peak_memory(forward, batch_size, shape, parameters, bytes_per_byte, graph_by
     return _peak(graph, (4,), parameters, bytes_per_byte, graph_bytes_per_node)
 
 
-def peak_memory_of_text(forward, time, batch_size, units, parameters, bytes_per_byte):
+def peak_memory_of_text(forward, time, batch_size, units, parameters, bytes_per_byte, graph_bytes_per_node):
     """Estimated peak memory of a training step of a language model on the CPU, in bytes.
 
     Args:
         forward: function of tokens `(time, batch_size)` and hidden state `(batch_size, units)`, in training mode.
         time: steps of a batch.
-        bytes_per_byte: as in `peak_memory`.
+        bytes_per_byte, graph_bytes_per_node: as in `peak_memory`.
     """
     graph = _trace(forward, (time, batch_size), (batch_size, units), dtypes=(tf.int32, tf.float32))
-    return _peak(graph, (2, 3), parameters, bytes_per_byte, 0)
+    return _peak(graph, (2, 3), parameters, bytes_per_byte, graph_bytes_per_node)
 
 
 def _peak(graph, ranks, parameters, bytes_per_byte, graph_bytes_per_node):

@@ -67,13 +67,17 @@ class Reading:
         raise NotImplementedError
 
     def test_step(self, rows):
-        """A whole text `(rows, columns)` in segments of `bptt`, the hidden state carried from one to the next."""
+        """A whole text `(rows, columns)` in segments of `bptt`, the hidden state carried from one to the next.
+
+        Nothing is dropped. A search's cell is normalised by the columns, as in training, since its moving statistics,
+        which all states share, fit none of them; an evaluation network has no normalisation.
+        """
         weights, *mixing = self.evaluated()
         last = tf.shape(rows)[0] - 1
 
         def segment(row, hidden):
             end = tf.minimum(row + self.bptt, last)
-            (logits, hidden, *_), _ = self.read(weights, rows[row:end], hidden, *mixing, training=False)
+            (logits, hidden, *_), _ = self.read(weights, rows[row:end], hidden, *mixing, training=True)
             targets = rows[row + 1 : end + 1]
             self.update_metrics(cross_entropy(logits, targets), logits, targets)
             return end, hidden

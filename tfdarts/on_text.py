@@ -75,7 +75,7 @@ def search(options):
         lambda step: text.search_batches(train, valid, options.bptt, options.seed, step),
         text.steps_per_epoch(train, options.bptt, options.seed, gaussian=False),
         lambda epoch: options.learning_rate,
-        text.whole(text.batchify(corpus.valid, VALID_COLUMNS, "validation")),
+        text.whole(valid),
     )
 
 
@@ -128,11 +128,17 @@ def costs(network):
     }
 
 
-def report(options, network, forward):
-    """What a language model costs, as a dictionary; `forward` maps tokens and hidden state to logits."""
+def report(network, forward, size, measured):
+    """What a language model costs, as a dictionary.
+
+    Args:
+        forward: function of tokens and hidden state, in training mode.
+        size: time steps and columns of a batch.
+        measured: the last two arguments of `cost.peak_memory_of_text`.
+    """
     report = costs(network) | {"words": network.words, "units": network.units}
-    size = (options.bptt, options.batch_size, network.units)
-    report["peak_memory_estimate_bytes"] = cost.peak_memory_of_text(forward, *size, report["parameters"], 1.0)
+    known = (*size, network.units, report["parameters"], *measured)
+    report["peak_memory_estimate_bytes"] = cost.peak_memory_of_text(forward, *known)
     return report
 
 
@@ -146,13 +152,15 @@ def search_costs(options):
     network = supernet(options, words(options))
     rows, columns = network.tables["recurrent"]
     mixing = {"recurrent": tf.fill((len(rows), len(columns)), 1 / len(columns))}
-    return report(options, network, lambda tokens, hidden: network(tokens, hidden, mixing, training=True)[0])
+    size, measured = (options.bptt, options.batch_size), (0.64, 500e3)
+    return report(network, lambda tokens, hidden: network(tokens, hidden, mixing, training=True)[0], size, measured)
 
 
 def training_costs(options, cells):
     """What training a genotype costs, as a dictionary; for Penn Treebank's 10,000 words without `--data`."""
     built = network(options, cells, words(options))
-    return report(options, built, lambda tokens, hidden: built(tokens, hidden, training=True)[0])
+    size, measured = (options.bptt + text.LONGER, options.batch_size), (1.0, 1e6)
+    return report(built, lambda tokens, hidden: built(tokens, hidden, training=True)[0], size, measured)
 
 
 def evaluate(network, source, data_dir, batch_size):

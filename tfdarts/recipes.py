@@ -136,7 +136,8 @@ _TEXT_TRAIN = _TEXT | {
     "nonmono": 5,
 }
 _WIKITEXT2 = dict.fromkeys(_UNITS, 700) | {"dropouth": 0.15, "wdecay": 5e-7}
-# The embedded text, for a first try on a laptop.
+# The embedded text, for a first try on a laptop: minutes on two cores; test perplexity 36 after training, of 181 by word
+# frequencies.
 _TOPICS = {"data": "topics", "dropout": 0.3, "dropouth": 0.1, "dropoutx": 0.3, "dropouti": 0.1}
 # ENAS, Pham et al. 2018, arXiv:1802.03268, section 3 and its authors' scripts: `python3 search_cell.py --space macro`
 # or `micro`, then `python3 train.py --genotype_file ...`; the paper reports test errors of 4.23 % and 3.54 % (2.89 %
@@ -272,7 +273,8 @@ RECIPES = {
         "search": _TEXT_SEARCH
         | _TOPICS
         | dict.fromkeys(_UNITS, 64)
-        | {"batch_size": 16, "epochs": 3, "learning_rate": 5.0},
+        | {"batch_size": 16, "epochs": 5, "learning_rate": 10.0}
+        | {"dropout": 0.1, "dropouth": 0.0, "dropoutx": 0.1},
         "train": _TOPICS_TRAIN,
     },
     "enas_topics": {

@@ -382,6 +382,8 @@ class ReNetSupernet(keras.Model):
         ValueError: for an unknown `cell`, or odd `units`.
     """
 
+    shares_statistics = True  # all states of a cell, at all steps
+
     def __init__(self, space, classes, units=128, layers=3, cell="vanilla", nodes=8, classifier_range=0.5, **kwargs):
         super().__init__(**kwargs)
         if cell not in VARIANTS:

@@ -89,6 +89,8 @@ class Supernet(keras.Model):
         Logits `(batch, classes)`.
     """
 
+    shares_statistics = False  # every BatchNorm has moving statistics of its own
+
     def __init__(self, space, classes, channels=16, layers=8, nodes=4, multiplier=4, stem_multiplier=3, **kwargs):
         super().__init__(**kwargs)
         if not 1 <= multiplier <= nodes:

@@ -13,9 +13,14 @@ from tfdarts.errors import UserError
 from tfdarts.evalnet import EvaluationNetwork
 from tfdarts.training import Training
 
+OBSERVED = 50  # training batches that statistics are estimated on; 0.9^50 of the old ones is left
+
 
 def report(network, data, tables, approx_range, batch_size, epochs, learning_rate, path):
-    """Tests the network under each multiplier, without and with fine-tuning, each time from the saved weights.
+    """Tests the network under each multiplier, each time from the saved weights.
+
+    First as it is, then with its statistics (BatchNorm's, and the ranges of quantisation) estimated anew on training
+    batches under the multiplier, whose errors shift the maps, then after fine-tuning.
 
     Args:
         network: `EvaluationNetwork`.
@@ -34,7 +39,8 @@ def report(network, data, tables, approx_range, batch_size, epochs, learning_rat
     def accuracy(of):
         return on_images.test(on_images.tester(of), data, batch_size)["test_accuracy_percent"]
 
-    print(f"{'multiplier':<24} {'error of products':>17} {'test accuracy':>13} {'fine-tuned':>10}")
+    columns = ("error of products", "test accuracy", "new statistics", "fine-tuned")
+    print(f"{'multiplier':<24}", *columns)
     for name, line in zip(names, lines):
         try:
             other, new = with_operations(network, test.shape, "approximate", options | {"mul_table": name})
@@ -43,14 +49,17 @@ def report(network, data, tables, approx_range, batch_size, epochs, learning_rat
         batches = images.train_batches(train, batch_size, network.options["preprocessing"]["seed"])
         steps = images.steps_per_epoch(train, batch_size)
         if new:  # a network trained without quantisation does not know its ranges
-            observe(other, new, batches.take(min(50, steps)))
+            observe(other, new, batches.take(OBSERVED))
         line["test_accuracy_percent"], tuned = accuracy(other), ""
+        observe(other, other.non_trainable_variables, batches.take(OBSERVED))
+        line["new_statistics_accuracy_percent"] = accuracy(other)
         if epochs:
             finetune(other, batches, steps, epochs, learning_rate)
             line["finetuned_accuracy_percent"] = accuracy(other)
             tuned = f"{line['finetuned_accuracy_percent']:.2f}%"
         error, before = 100 * line["mean_relative_error"], line["test_accuracy_percent"]
-        print(f"{name:<24} {error:16.2f}% {before:12.2f}% {tuned:>10}", flush=True)
+        observed = line["new_statistics_accuracy_percent"]
+        print(f"{name:<24} {error:16.2f}% {before:12.2f}% {observed:13.2f}% {tuned:>10}", flush=True)
     settings = {"finetune_epochs": epochs, "finetune_learning_rate": learning_rate}
     try:
         path.write_text(json.dumps(settings | {"results": lines}, indent=2) + "\n")

@@ -14,6 +14,7 @@ from tfdarts.data.images import DataError
 
 END, UNKNOWN = "<eos>", "<unk>"
 PARTS = ("train", "valid", "test")
+LONGER = 20  # words that a training batch may have beyond `bptt`
 RARE = 3  # words of the embedded corpus that occur less often in its training part become `<unk>`
 
 
@@ -123,7 +124,7 @@ def segments(rows, bptt, seed, number, gaussian):
     """Where the batches of one pass over the rows begin, and how long they are (AWD-LSTM, arXiv:1708.02182, 4.1).
 
     The length is `bptt` with probability 0.95, else half of it; with `gaussian` a normal number around that with
-    deviation 5, from 5 to `bptt` + 20.
+    deviation 5, from 5 to `bptt` + `LONGER`.
 
     Args:
         rows: of `batchify`.
@@ -137,7 +138,7 @@ def segments(rows, bptt, seed, number, gaussian):
     while row < rows - 2:
         length = bptt if rng.random() < 0.95 else bptt / 2
         if gaussian:
-            length = min(max(5, rng.normal(length, 5)), bptt + 20)
+            length = min(max(5, rng.normal(length, 5)), bptt + LONGER)
         drawn = max(1, int(length))
         result.append((row, min(drawn, rows - 1 - row), drawn))
         row += drawn

@@ -61,14 +61,14 @@ class Darts(Learner):
         self._both = tf.function(self._both_gradients, **options)
         self._architecture = tf.function(self._architecture_gradient, **options)
 
-    def _loss(self, weights, alphas, batch):
+    def _loss(self, weights, alphas, batch, training=True):
         images, labels = batch
         logits, state = self.supernet.stateless_call(
             optimizers.unflatten(weights, self.supernet.trainable_variables),
             [v.value for v in self.supernet.non_trainable_variables],
             images,
             self._softmax(alphas),
-            training=True,
+            training=training,
         )
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         return loss, logits, state
@@ -151,10 +151,10 @@ class Darts(Learner):
         return result
 
     def test_step(self, data):
-        images, labels = data
-        logits = self.supernet(images, self.mixing(), training=False)
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        return self.update_metrics(loss, logits, labels)
+        weights = optimizers.flatten(self.supernet.trainable_variables)
+        # Moving statistics that no state fits would say nothing; the batch's take their place, and are forgotten.
+        loss, logits, _ = self._loss(weights, self.alphas.value, data, training=self.supernet.shares_statistics)
+        return self.update_metrics(loss, logits, data[1])
 
     def _softmax(self, alphas):
         parts = tf.split(alphas, [math.prod(shape) for shape in self.shapes.values()])
