@@ -136,7 +136,7 @@ _TEXT_TRAIN = _TEXT | {
     "nonmono": 5,
 }
 _WIKITEXT2 = dict.fromkeys(_UNITS, 700) | {"dropouth": 0.15, "wdecay": 5e-7}
-# The embedded text, for a first try on a laptop: minutes on two cores; test perplexity 36 after training, of 181 by word
+# The embedded text, for a first try on a laptop: minutes on two cores; test perplexity 36 after training, 181 by word
 # frequencies.
 _TOPICS = {"data": "topics", "dropout": 0.3, "dropouth": 0.1, "dropoutx": 0.3, "dropouti": 0.1}
 # ENAS, Pham et al. 2018, arXiv:1802.03268, section 3 and its authors' scripts: `python3 search_cell.py --space macro`
