@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfdarts import genotype, space, visualize
-from tfdarts.genotype import MICRO_OPS, Genotype, GenotypeError, MicroGenotype, RecurrentGenotype
+from tfdarts.genotype import MICRO_OPS, Genotype, GenotypeError, MacroGenotype, MicroGenotype, RecurrentGenotype
 from tfdarts.visualize import ascii_drawing
 
 CELL = "[('sep_conv_3x3', 1), ('skip_connect', 0), ('dil_conv_5x5', 2), ('max_pool_3x3', 0)]"
@@ -13,7 +13,7 @@ TEXT = f"Genotype(normal={CELL}, normal_concat=range(2, 4), reduce={CELL}, reduc
 RECURRENT = "Genotype(recurrent=[('relu', 0), ('tanh', 1), ('identity', 1)], concat=range(1, 4))"
 MICRO = {"space": "micro", "normal": [["sep_conv_3x3", 1], ["skip_connect", 1]]}
 MICRO["reduce"] = MICRO["normal"] + [["max_pool_3x3", 2], ["avg_pool_3x3", 1]]
-SHIPPED = ("conv", "recurrent", "micro")
+SHIPPED = ("conv", "recurrent", "macro", "micro")
 
 
 @pytest.mark.parametrize("space,name", [(space, name) for space in SHIPPED for name in genotype.names(space)])
@@ -176,7 +176,7 @@ def test_what_is_no_genotype_is_refused_and_never_run(name, tmp_path, monkeypatc
         (" ", "8 numbers per node"),
         ("1 0 1 5 0 2 1 3", "0 to 4"),
         ("1 0 2 4 0 2 1 3", r"normal\[1\].*state 2"),
-        ("1 0 1 4 0 2 1 3000", "small"),
+        ("1 0 1 4 0 2 1 3000", "0 to 4"),
         (json.dumps(MICRO | {"space": "conv"}), "lacks normal_concat"),
         (json.dumps(MICRO | {"ops": "regular"}), "unknown fields: ops"),
         (json.dumps(MICRO | {"normal": [["dil_conv_3x3", 1], ["skip_connect", 1]]}), "one of sep_conv_3x3"),
@@ -224,3 +224,92 @@ def test_micro_cells_are_drawn_with_their_loose_ends(tmp_path):
         "  1 = max_pool_3x3(0) + avg_pool_3x3(c_{k-1})",
         "  c_{k} = concat(c_{k-2}, 1)",
     ]
+
+
+MACRO = MacroGenotype((("max_pool_3x3", ()), ("conv_3x3", (0,)), ("sep_conv_5x5", ()), ("conv_5x5", (0, 2))))
+
+
+def test_a_macro_genotype_and_its_numbers_and_arrays(tmp_path):
+    (tmp_path / "numbers.txt").write_text("5\n0 1\n3 0 0\n2 1 0 1\n")
+    assert genotype.load(tmp_path / "numbers.txt", "macro") == MACRO
+    skips = np.zeros((4, 4), bool)
+    skips[1, 0] = skips[3, 0] = skips[3, 2] = skips[2, 2] = True  # the last has no meaning
+    assert MacroGenotype.from_arc((np.array([5, 0, 3, 2], np.int32), skips)) == MACRO
+    assert genotype.from_dict(json.loads(MACRO.to_json())) == MACRO
+    assert MACRO.skip_connections() == 3
+    assert MACRO.operations() == {"max_pool_3x3", "conv_3x3", "sep_conv_5x5", "conv_5x5"}
+    with pytest.raises(GenotypeError, match="--ops regular"):
+        MACRO.with_module("regular")
+
+
+def test_the_published_macro_network():
+    cells = genotype.load("ENAS", "macro")
+    count = [sum(op == name for op, _ in cells.layers) for name in genotype.MACRO_OPS]
+    assert count == [8, 2, 9, 5, 0, 0] and cells.skip_connections() == 98
+    assert cells.layers[7] == ("conv_5x5", (1, 2, 4, 5, 6))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [],
+        "conv_3x3",
+        [["conv_3x3"]],
+        ["conv_3x3"],
+        [["conv_3x3", 0]],
+        [["conv_7x7", []]],
+        [["conv_3x3", [0]]],
+        [["conv_3x3", []], ["conv_3x3", [1]]],
+        [["conv_3x3", []], ["conv_3x3", [-1]]],
+        [["conv_3x3", []], ["conv_3x3", [True]]],
+        [["conv_3x3", []], ["conv_3x3", [0, 0]]],
+        [["conv_3x3", []], ["conv_3x3", []], ["conv_3x3", [1, 0]]],
+    ],
+)
+def test_what_is_no_macro_genotype_is_refused(layers):
+    with pytest.raises(GenotypeError, match="layers"):
+        genotype.from_dict({"space": "macro", "layers": layers})
+
+
+@pytest.mark.parametrize(
+    "text,message", [("0 1", "1 bits"), ("0 1 2", "1 bits"), ("6", "0 to 5"), (" ", "list"), ("9" * 5000, "integers")]
+)
+def test_numbers_that_are_no_macro_network_are_refused(text, message, tmp_path):
+    (tmp_path / "g").write_text(text)
+    with pytest.raises(GenotypeError, match=message):
+        genotype.load(tmp_path / "g", "macro")
+    with pytest.raises(GenotypeError):  # nor are they a cell
+        genotype.load(tmp_path / "g")
+
+
+def test_numbers_are_integers():
+    for text in ("0 x", "0 1.0", "-1"):
+        with pytest.raises(GenotypeError):
+            MacroGenotype.from_numbers(text)
+
+
+def test_a_macro_network_is_drawn(tmp_path, monkeypatch):
+    graph = visualize.graphs(MACRO)["network"]
+    assert [edge for edge in graph.edges if edge[1] == 3] == [(3, 3, "conv_5x5"), (0, 3, ""), (2, 3, "")]
+    assert "  layer 3 = conv_5x5(layer 2) + stem + layer 1\n  logits = classifier(layer 3)" in ascii_drawing(MACRO)
+    assert 'stem -> "layer 1" [label="" color=gray60]' in visualize.dot_graph(graph).source
+    monkeypatch.setenv("PATH", str(tmp_path))  # where there is no `dot`
+    (path,) = visualize.draw(MACRO, tmp_path / "g", "svg")
+    assert path.name == "g_network.svg" and path.read_text().count("max_pool_3x3") == 1
+
+
+def test_entries_taken_beside_have_narrow_columns_of_their_own():
+    other = MacroGenotype((*MACRO.layers[:3], ("conv_5x5", (1, 2))))
+    drawing = visualize.Drawing([visualize.graphs(cells)["network"] for cells in (MACRO, other)])
+    for i, cells in enumerate((MACRO, other)):
+        shapes = drawing.canvas(i).shapes
+        boxes = [shape[1:5] for shape in shapes if shape[0] == "box"]
+        assert len(boxes) == len(cells.layers) + 4 + 1 + 1  # operations, layers, stem, logits
+        places = [shape[1] for shape in shapes if shape[0] == "dot"]
+        assert len(set(places)) == len(places) == 4 + 3
+        arrows = [shape[1] for shape in shapes if shape[0] == "line" and shape[1][0][0] == shape[1][1][0]]
+        for (x, top), (_, bottom) in arrows:  # an arrow crosses at most the operation that hangs on it
+            crossed = [box for box in boxes if box[0] < x < box[0] + box[2] and top < box[1] < bottom]
+            assert all(box[0] + box[2] / 2 == x for box in crossed)
+        new = [shape for shape in shapes if shape[0] == "line" and shape[3] == 2.6]
+        assert len(new) == i  # layer 3 takes entry 1 instead of 0

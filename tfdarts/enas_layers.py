@@ -1,10 +1,11 @@
 """What the two convolutional spaces of ENAS share (Pham et al. 2018, arXiv:1802.03268), as its authors programmed it.
 
 Maps are `(batch, height, width, channels)`. Convolutions pad as `"SAME"` does, also at stride 2, have no bias and start
-He-normal (`"he_normal"`, He et al. 2015, arXiv:1502.01852).
+He-normal (He et al. 2015, arXiv:1502.01852): `"he_normal"`, or `he_normal` for tables of kernels.
 """
 
 import functools
+import math
 
 import keras
 import tensorflow as tf
@@ -13,12 +14,33 @@ from ops import common
 from ops.common import BatchNorm
 
 
+def he_normal(fan_in):
+    """`"he_normal"` where the shape does not tell the fan-in."""
+    inside = 0.8796256610342398  # deviation of the unit normal distribution cut off at two deviations
+    return keras.initializers.TruncatedNormal(stddev=math.sqrt(2.0 / fan_in) / inside)
+
+
+def debiased(moving, batch, start_share, momentum):
+    """One step of moving statistics that do not count the values that they started with.
+
+    After t steps they are what a plain average that starts at zero would be, divided by 1 - momentum^t.
+
+    Args:
+        moving, batch: lists of tensors, the statistics and the batch's.
+        start_share: momentum^(t-1).
+        momentum: share of the old value that a plain average keeps.
+
+    Returns:
+        List of the new statistics, and momentum^t.
+    """
+    start_share = momentum * start_share
+    share = (1 - momentum) / (1 - start_share)
+    return [old + share * (new - old) for old, new in zip(moving, batch)], start_share
+
+
 @keras.saving.register_keras_serializable("tfdarts")
 class DebiasedBatchNorm(BatchNorm):
-    """`BatchNorm` whose moving statistics do not count their start values: the first are the first batch's.
-
-    After t updates a statistic is what a plain average that starts at zero would be, divided by 1 - momentum^t.
-    """
+    """`BatchNorm` whose moving statistics are `debiased`: the first are the first batch's."""
 
     def build(self, shape):
         super().build(shape)
@@ -28,11 +50,12 @@ class DebiasedBatchNorm(BatchNorm):
         if not training:
             return super().call(x, scale)
         y, *batch = common.batch_norm(x, *self._gain_and_offset(scale, x), epsilon=self.epsilon)
-        start = self.momentum * tf.convert_to_tensor(self.start_share)  # momentum^t
-        share = (1 - self.momentum) / (1 - start)
-        self.start_share.assign(start)
-        for moving, value in zip((self.moving_mean, self.moving_variance), batch):
-            moving.assign(moving + share * (value - moving))
+        moving = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+        start_share = tf.convert_to_tensor(self.start_share)
+        (mean, variance), start_share = debiased(moving, batch, start_share, self.momentum)
+        self.moving_mean.assign(mean)
+        self.moving_variance.assign(variance)
+        self.start_share.assign(start_share)
         return y
 
 

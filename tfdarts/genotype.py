@@ -17,6 +17,7 @@ GENOTYPES = pathlib.Path(__file__).resolve().parent.parent / "genotypes"
 ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
 RENET_CELLS = ("vanilla", "sigmoid", "directional")
 BASELINE_CELLS = ("lstm", "gru")  # of ReNet's networks, which need no genotype
+MACRO_OPS = ("conv_3x3", "sep_conv_3x3", "conv_5x5", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3")
 MICRO_OPS = ("sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3", "skip_connect")  # by ENAS's numbers
 
 
@@ -190,6 +191,77 @@ class ReNetGenotype(RecurrentGenotype):
 
 
 @dataclasses.dataclass(frozen=True)
+class MacroGenotype:
+    """A whole convolutional network, layer by layer (ENAS, arXiv:1802.03268, section 2.3).
+
+    Attributes:
+        layers: tuple of `(op, skips)`: one of `MACRO_OPS`, and what the layer takes beside its predecessor, as entries
+            of the layer list in rising order. Entry 0 is the stem, entry q layer q - 1; layer l can take 0 to l - 1.
+        space: `"macro"`.
+
+    Raises:
+        GenotypeError: if a layer is malformed or takes an entry that does not exist yet.
+    """
+
+    layers: tuple
+    space: str = "macro"
+
+    def __post_init__(self):
+        layers = self.layers
+        _check(isinstance(layers, (list, tuple)) and len(layers) > 0, "`layers` must be a list of [op, skips].")
+        for k, layer in enumerate(layers):
+            ok = isinstance(layer, (list, tuple)) and len(layer) == 2 and isinstance(layer[1], (list, tuple))
+            _check(ok, f"`layers[{k}]` must be [op, skips]. Received: {layer!r}.")
+            op, skips = layer
+            _check(op in MACRO_OPS, f"`layers[{k}]` must use one of {', '.join(MACRO_OPS)}. Received: {op!r}.")
+            ok = all(type(q) is int and 0 <= q < k for q in skips) and list(skips) == sorted(set(skips))
+            can = f"different entries from 0 to {k - 1}, in rising order" if k else "no entry beside the stem"
+            _check(ok, f"`layers[{k}]` can take {can}. Received: {skips!r}.")
+        object.__setattr__(self, "layers", tuple((op, tuple(skips)) for op, skips in layers))
+        _check(self.space == "macro", f"`space` must be 'macro'. Received: {self.space!r}.")
+
+    @classmethod
+    def from_arc(cls, arc):
+        """Builds it from arrays `(ops, skips)`: numbers of operations, `(layers,)`, and bits, `(layers, layers)`."""
+        ops, skips = arc
+        return cls(
+            tuple((MACRO_OPS[op], tuple(q for q in range(layer) if skips[layer][q])) for layer, op in enumerate(ops))
+        )
+
+    @classmethod
+    def from_numbers(cls, text):
+        """Reads the authors' form: for layer l the number of its operation, then l bits, all separated by blanks."""
+        numbers, layers = _numbers(text), []
+        while numbers:
+            op, *bits = numbers[: 1 + len(layers)]
+            message = f"Layer {len(layers)} needs {len(layers)} bits behind its operation. Received: {bits}."
+            _check(len(bits) == len(layers) and set(bits) <= {0, 1}, message)
+            message = f"Operations have the numbers 0 to {len(MACRO_OPS) - 1}. Received: {op}."
+            _check(0 <= op < len(MACRO_OPS), message)
+            layers.append((MACRO_OPS[op], tuple(q for q, bit in enumerate(bits) if bit)))
+            numbers = numbers[len(layers) :]
+        return cls(tuple(layers))
+
+    def with_module(self, ops):
+        """Raises GenotypeError: its operations are not a module's."""
+        raise GenotypeError(f"--ops {ops} is of no use here: the operations of space {self.space!r} are fixed.")
+
+    def operations(self):
+        """The set of operations that it uses."""
+        return {op for op, _ in self.layers}
+
+    def skip_connections(self):
+        """Number of entries that layers take beside their predecessors."""
+        return sum(len(skips) for _, skips in self.layers)
+
+    def to_dict(self):
+        layers = [[op, list(skips)] for op, skips in self.layers]
+        return {"version": VERSION, "space": self.space, "layers": layers}
+
+    to_json = Genotype.to_json
+
+
+@dataclasses.dataclass(frozen=True)
 class MicroGenotype:
     """A pair of convolutional cells of ENAS (Pham et al. 2018, arXiv:1802.03268, section 2.4).
 
@@ -237,7 +309,7 @@ class MicroGenotype:
         Raises:
             GenotypeError: if these are no two cells of as many nodes each.
         """
-        numbers = _integers(text)
+        numbers = _numbers(text)
         message = f"Two micro cells take 8 numbers per node, 4 for either cell. Received: {len(numbers)} numbers."
         _check(numbers and len(numbers) % 8 == 0, message)
         nodes = [numbers[i : i + 4] for i in range(0, len(numbers), 4)]
@@ -256,16 +328,19 @@ class MicroGenotype:
         cells = {name: [list(edge) for edge in getattr(self, name)] for name in ("normal", "reduce")}
         return {"version": VERSION, "space": self.space} | cells
 
-    def with_module(self, ops):
-        """Refuses an operation module, as this space has none."""
-        raise GenotypeError(f"--ops {ops} is for other spaces; the operations of {self.space} are built in")
-
     edges = Genotype.edges
     skip_connections = Genotype.skip_connections
     to_json = Genotype.to_json
+    with_module = MacroGenotype.with_module
 
 
-SPACES = {"conv": Genotype, "recurrent": RecurrentGenotype, "renet": ReNetGenotype, "micro": MicroGenotype}
+SPACES = {
+    "conv": Genotype,
+    "recurrent": RecurrentGenotype,
+    "renet": ReNetGenotype,
+    "macro": MacroGenotype,
+    "micro": MicroGenotype,
+}
 
 
 def same_module(one, other):
@@ -283,11 +358,12 @@ def _check(condition, message):
         raise GenotypeError(message)
 
 
-def _integers(text):
-    """The numbers, of at most three digits, in a text that holds nothing else."""
-    words = text.split()
-    _check(all(re.fullmatch("[0-9]{1,3}", word) for word in words), "An architecture's numbers must be small integers.")
-    return [int(word) for word in words]
+def _numbers(text):
+    """The integers of a text that holds only such."""
+    try:
+        return [int(number) for number in text.split()]
+    except ValueError:
+        raise GenotypeError("The architecture must be integers separated by blanks.") from None
 
 
 def _checked_edges(name, edges):
@@ -380,7 +456,7 @@ def names(space="conv"):
 def load(source, space="conv"):
     """Reads a genotype: a name shipped for `space`, a JSON file, or a text file that holds `Genotype(...)`.
 
-    In ENAS's spaces a text file may hold its scripts' numbers instead.
+    In the spaces of ENAS's convolutional networks also a text file of the numbers that its authors' program prints.
 
     Raises:
         GenotypeError: with a sentence that says what is wrong.
@@ -397,7 +473,7 @@ def load(source, space="conv"):
             f"give a file or one of {', '.join(names(space))}."
         ) from None
     try:
-        if hasattr(SPACES[space], "from_numbers") and re.fullmatch(r"[0-9\s]+", text):
+        if re.fullmatch(r"[\d\s]+", text) and hasattr(SPACES[space], "from_numbers"):
             return SPACES[space].from_numbers(text)
         try:
             data = json.loads(text)

@@ -67,7 +67,8 @@ class History:
         """Names of all operations, in the order of the tables of mixing weights, then of the cells."""
         names = [name for line in self.mixing for table in line["tables"].values() for name in table["operations"]]
         for cells in self.cells().values():
-            names.extend(label.split("\n")[0] for graph in graphs(cells).values() for *_, label in graph.edges)
+            labels = [label for graph in graphs(cells).values() for *_, label in graph.edges]
+            names.extend(label.split("\n")[0] for label in labels if label)
         return tuple(dict.fromkeys(names))
 
     @property

@@ -5,10 +5,11 @@ import keras
 from tfdarts import genotype
 from tfdarts.evalnet import EvaluationNetwork
 from tfdarts.language import EvaluationLanguageModel
+from tfdarts.macro import MacroNetwork
 from tfdarts.micro import MicroNetwork
 from tfdarts.renet import ReNetNetwork
 
-KINDS = (EvaluationNetwork, MicroNetwork, ReNetNetwork, EvaluationLanguageModel)
+KINDS = (EvaluationNetwork, ReNetNetwork, MacroNetwork, MicroNetwork, EvaluationLanguageModel)
 
 
 def load(path, ops=None):

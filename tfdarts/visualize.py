@@ -15,6 +15,7 @@ from tfdarts.genotype import NONE
 
 FORMATS = ("svg", "pdf", "png")
 INSTALL = "Install Graphviz for it: `apt install graphviz`, `brew install graphviz`, or https://graphviz.org/download."
+_NARROW = 16  # pixels of a column without an operation
 _INPUT, _NODE, _OUTPUT = "#cfe8cf", "#cfe0f5", "#f5e6c4"
 
 
@@ -27,7 +28,7 @@ class Graph:
         inputs: names of the states that come from outside.
         nodes: names of the cell's own states, each made from the edges that lead to it.
         edges: tuples `(source, node, label)`: from a state (inputs first, then nodes), to a node by its place in
-            `nodes`; the label may have several lines.
+            `nodes`; the label may have several lines, and is empty where the state is taken as it is.
         joined: the states that make the output.
         output: its name.
         join: what makes the output of them.
@@ -52,7 +53,9 @@ class Graph:
 
 
 def graphs(genotype):
-    """The cells of a genotype: kind of cell to `Graph`."""
+    """The cells of a genotype, or its whole network: kind to `Graph`."""
+    if genotype.space == "macro":
+        return {"network": _macro_graph(genotype)}
     if genotype.space in ("recurrent", "renet"):
         return {"recurrent": _recurrent_graph(genotype)}
     result = {}
@@ -85,6 +88,24 @@ def _recurrent_graph(genotype):
     )
 
 
+def _macro_graph(genotype):
+    """A network, layer by layer; states are numbered as the entries of the layer list."""
+    edges = []
+    for layer, (op, skips) in enumerate(genotype.layers):
+        edges.append((layer, layer, edge_label(op)))
+        edges.extend((entry, layer, "") for entry in skips)
+    count = len(genotype.layers)
+    return Graph(
+        title="network",
+        inputs=("stem",),
+        nodes=tuple(f"layer {layer}" for layer in range(count)),
+        edges=tuple(edges),
+        joined=(count,),
+        output="logits",
+        join="classifier",
+    )
+
+
 def edge_label(op, attention=""):
     """What stands on an edge: its operation, and on a second line the attention module that follows it."""
     return f"{op}\nthen {attention}" if attention else op
@@ -106,7 +127,7 @@ def dot_graph(graph):
         dot.node(name, fillcolor=_INPUT if name in graph.inputs else _NODE)
     dot.node(graph.output, fillcolor=_OUTPUT)
     for source, node, label in graph.edges:
-        dot.edge(graph.states[source], graph.nodes[node], label=label)
+        dot.edge(graph.states[source], graph.nodes[node], label=label, color="black" if label else "gray60")
     for state in graph.joined:
         dot.edge(graph.states[state], graph.output, color="gray60")
     return dot
@@ -148,7 +169,7 @@ class Drawing:
 
     States stand on a staircase; from each a line runs to the right, and each operation hangs from the line of its
     source, above the node it feeds. Every node has as many columns as inputs, so no two operations ever overlap, and an
-    input that stays keeps its column.
+    input that stays keeps its column. A state that is taken as it is has a narrow column and an arrow alone.
 
     Args:
         cells: list of `Graph` of the same nodes, in the order of time.
@@ -157,7 +178,7 @@ class Drawing:
 
     def __init__(self, cells, palette=None):
         self.cells, self.slots = cells, _slots(cells)
-        labels = {label for cell in cells for *_, label in cell.edges}
+        labels = {label for cell in cells for *_, label in cell.edges if label}
         self.palette = palette or operation_colours(sorted(label.split("\n")[0] for label in labels))
         lines = [label.split("\n") for label in labels] or [[""]]
         largest = max(cells, key=lambda cell: len(cell.nodes))
@@ -166,15 +187,20 @@ class Drawing:
         self.pill = 8 + 15 * max(map(len, lines))
         self.row = self.pill + 40
         self.name_width, self.left = max(names, 44), 10
-        widths = [1] * len(largest.nodes)
-        for slots in self.slots:
-            for node, slot in slots:
-                widths[node] = max(widths[node], slot + 1)
+        widths = {(node, 0): self.column for node in range(len(largest.nodes))}  # of each column of each node
+        for cell, slots in zip(cells, self.slots):
+            for slot, (*_, label) in zip(slots, cell.edges):
+                widths[slot] = max(widths.get(slot, 0), self.column if label else _NARROW)
         self.x = [self.left + self.name_width + 14]  # of each node's box, then of the output's
-        for width in widths:
-            self.x.append(self.x[-1] + width * self.column + 12)
-        self.widths, self.inputs = widths, len(largest.inputs)
-        self.size = (self.x[-1] + self.name_width + 10, 86 + self.row * (self.inputs + len(widths) - 1))
+        self.middles = {}  # of each column of each node
+        for node in range(len(largest.nodes)):
+            x = self.x[-1]
+            for slot in sorted(slot for slot in widths if slot[0] == node):
+                self.middles[slot] = x + widths[slot] / 2
+                x += widths[slot]
+            self.x.append(x + 12)
+        self.inputs = len(largest.inputs)
+        self.size = (self.x[-1] + self.name_width + 10, 86 + self.row * (self.inputs + len(largest.nodes) - 1))
 
     def canvas(self, i, caption=""):
         """The `i`-th cell as a `Canvas`; a thick outline marks what was not there one before."""
@@ -183,7 +209,7 @@ class Drawing:
         heading = f"{cell.title}, {caption}" if caption else cell.title
         canvas.text(self.left, 20, heading, 15, INK, "start")
         rows = [60 + self.row * state for state in range(len(cell.states))]
-        middles = [self.x[node] + (column + 0.5) * self.column for node, column in self.slots[i]]
+        middles = [self.middles[slot] for slot in self.slots[i]]
         for state, y in enumerate(rows):
             x, width = self._box(state)
             taps = [x for x, (source, *_) in zip(middles, cell.edges) if source == state]
@@ -191,16 +217,21 @@ class Drawing:
                 canvas.arrow([(x + width, y), (self.x[len(cell.nodes)], y)], QUIET)
             elif taps:
                 canvas.line([(x + width, y), (max(taps), y)], QUIET)
-        for x, (source, node, label) in zip(middles, cell.edges):
-            y, colour = rows[source], self.palette[label.split("\n")[0]]
-            canvas.arrow([(x, y), (x, rows[self.inputs + node] - 15)], colour, 2)
+        new = [before is not None and edge not in before for edge in cell.edges]
+        for x, thick, (source, node, label) in zip(middles, new, cell.edges):
+            y, (colour, width) = rows[source], (INK, 2.6) if thick else (QUIET, 1.2)
+            if label:
+                colour, width = self.palette[label.split("\n")[0]], 2
+            canvas.arrow([(x, y), (x, rows[self.inputs + node] - 15)], colour, width)
             canvas.dot(x, y, 3.2, colour)
-        for x, (source, node, label) in zip(middles, cell.edges):
+        for x, thick, (source, _, label) in zip(middles, new, cell.edges):
+            if not label:
+                continue
             lines = label.split("\n")
             colour = self.palette[lines[0]]
-            new = before is not None and (source, node, label) not in before
+            stroke, line_width = (INK, 2.6) if thick else (colour, 1.2)
             y, width = rows[source] + 10, self.column - 10
-            canvas.box(x - width / 2, y, width, self.pill, tint(colour), INK if new else colour, 2.6 if new else 1.2, 6)
+            canvas.box(x - width / 2, y, width, self.pill, tint(colour), stroke, line_width, 6)
             for k, line in enumerate(lines):
                 canvas.text(x, y + self.pill / 2 + 15 * (k - (len(lines) - 1) / 2), line, 12)
         for state, (name, y) in enumerate(zip(cell.states, rows)):
@@ -216,7 +247,7 @@ class Drawing:
     def _box(self, state):
         """Left edge and width of a state's box."""
         node = state - self.inputs
-        return (self.left, self.name_width) if node < 0 else (self.x[node], self.widths[node] * self.column)
+        return (self.left, self.name_width) if node < 0 else (self.x[node], self.x[node + 1] - 12 - self.x[node])
 
 
 def _slots(cells):
@@ -260,7 +291,9 @@ def ascii_drawing(genotype):
         lines.append(graph.title)
         for node, name in enumerate(graph.nodes):
             parts = (
-                f"{' '.join(label.split())}({graph.states[source]})" for source, to, label in graph.edges if to == node
+                f"{' '.join(label.split())}({graph.states[source]})" if label else graph.states[source]
+                for source, to, label in graph.edges
+                if to == node
             )
             lines.append(f"  {name} = {' + '.join(parts)}")
         lines.append(f"  {graph.output} = {graph.join}({', '.join(graph.states[i] for i in graph.joined)})")
