@@ -5,7 +5,6 @@ cells; what is called a block there is a node here. Maps are `(batch, height, wi
 """
 
 import functools
-import math
 
 import keras
 import numpy as np
@@ -23,6 +22,7 @@ from tfdarts.enas_layers import (
     PooledLinear,
     average_pool,
     depthwise,
+    he_normal,
     max_pool,
 )
 from tfdarts.evalnet import fixed_edges
@@ -30,17 +30,11 @@ from tfdarts.network import CellNetwork, plan
 from tfdarts.space import Space
 
 SIZES = (3, 5)  # of separable convolutions, which come first among the operations
-TRUNCATED = 0.87962566  # deviation of a normal distribution that is cut off at two deviations
 
 
 def cell_plan(layers, channels):
     """`network.plan` with the cells of this space: reductions are cells `layers // 3` and `2 * (layers // 3) + 1`."""
     return plan(layers + 2, channels, {layers // 3, 2 * (layers // 3) + 1})
-
-
-def he_normal(fan_in):
-    """He-normal start for a stated number of inputs; Keras's reads it off the shape."""
-    return keras.initializers.TruncatedNormal(stddev=math.sqrt(2 / fan_in) / TRUNCATED)
 
 
 class AfterReLU(keras.layers.Layer):
