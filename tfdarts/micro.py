@@ -85,8 +85,8 @@ class SharedCell(keras.layers.Layer):
     Args:
         channels: int, of every state.
         nodes: int.
-        channels_in: of both inputs.
-        reduction: whether the second input is halved before an ordinary cell follows, as the first then is.
+        channels_in: of both inputs, of the second after it was halved.
+        reduction: whether both inputs are halved before an ordinary cell follows.
 
     Call arguments:
         s0, s1: `(batch, height, width, channels_in)`.
@@ -103,8 +103,7 @@ class SharedCell(keras.layers.Layer):
         first, second = channels_in
         self.halve = FactorizedReduce(channels, BatchStatistics) if reduction else None
         self.preprocess0 = AfterReLU(*calibration(channels, first, reduction, BatchStatistics))
-        second = () if reduction else calibration(channels, second, False, BatchStatistics)
-        self.preprocess1 = AfterReLU(*second)
+        self.preprocess1 = AfterReLU(*calibration(channels, second, False, BatchStatistics))
         self.bn = BatchStatistics(name="bn")
 
     def build(self, s0_shape, s1_shape):
@@ -126,7 +125,7 @@ class SharedCell(keras.layers.Layer):
                 table(f"gamma_{size}", (channels,), "ones"),
                 table(f"beta_{size}", (channels,), "zeros"),
             ]
-        self.tables = tables
+        self.tables = tuple(tables)
         states = 2 + self.nodes
         self.output_kernel = self.add_weight(
             name="output_kernel", shape=(states, channels, channels), initializer=he_normal(states)
