@@ -18,6 +18,7 @@ with quiet():
 
     from tfdarts.evalnet import EvaluationNetwork
     from tfdarts.language import EvaluationLanguageModel
+    from tfdarts.macro import MacroNetwork
     from tfdarts.renet import ReNetNetwork
 
-__all__ = ["EvaluationLanguageModel", "EvaluationNetwork", "ReNetNetwork"]
+__all__ = ["EvaluationLanguageModel", "EvaluationNetwork", "MacroNetwork", "ReNetNetwork"]
