@@ -1,7 +1,8 @@
 """Draws a genotype or a search: `python3 visualize.py DARTS_V2 --format png`, `python3 visualize.py LOGFOLDER`.
 
-A genotype is a name, a JSON file or a `Genotype(...)` text. Of a search's folder, every epoch's cells are drawn, an
-animation of each cell (GIF), and a chart of the mixing weights over the epochs (SVG).
+A genotype is a name (of another space than conv with `--space`), a JSON file or a `Genotype(...)` text. Of a search's
+folder, every epoch's cells are drawn, an animation of each cell (GIF), and a chart of the mixing weights over the epochs
+(SVG).
 """
 
 import pathlib
@@ -13,19 +14,22 @@ from tfdarts import charts, cli, genotype, history, visualize
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("format", "svg", visualize.FORMATS, "file format of the cells")
+flags.DEFINE_enum("space", None, list(genotype.SPACES), "space of the name; default: conv")
 flags.DEFINE_string("output", None, "folder of the drawings; default: the current one, or LOGFOLDER/drawings")
 
 
 def main(arguments):
     if len(arguments) != 1:
-        names = ", ".join(genotype.names())
+        names = ", ".join(genotype.names(FLAGS.space or "conv"))
         raise cli.UserError(f"give one genotype: a file, or one of {names}; or the folder of a search")
     source = pathlib.Path(arguments[0])
     run = history.read(source) if source.is_dir() else None
+    if run is not None and FLAGS.space:
+        raise cli.UserError("the folder of a search knows its space; leave out --space")
     if run is not None and not run.genotypes:
         reason = "it is a training; draw its genotype.json" if run.training else "no epoch has ended yet"
         raise cli.UserError(f"{source} holds no cells of epochs: {reason}")
-    cells = genotype.load(arguments[0]) if run is None else list(run.genotypes.values())[-1]
+    cells = genotype.load(arguments[0], FLAGS.space or "conv") if run is None else list(run.genotypes.values())[-1]
     folder = pathlib.Path(FLAGS.output or ("." if run is None else source / "drawings"))
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfdarts
 from tests import reference
 from tfdarts import cost, genotype, saved
 from tfdarts.genotype import MACRO_OPS, MacroGenotype
@@ -236,6 +237,10 @@ def test_any_image_size_and_pooling_too(shape, tmp_path):
     assert loaded.genotype == POOLING
     with pytest.raises(ValueError, match="--ops regular"):
         saved.load(tmp_path / "model.keras", "regular")
+
+
+def test_importing_tfdarts_is_enough_to_open_any_saved_network():
+    assert {getattr(tfdarts, name) for name in tfdarts.__all__} == set(saved.KINDS)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (7, 10, 3)])

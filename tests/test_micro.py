@@ -215,7 +215,9 @@ def test_an_arc_of_python_ints_is_built_without_choices(supernet):
     child = tf.function(lambda x: network(x, arc=arc.tolist()), autograph=False).get_concrete_function(x)
     assert not any(op.type in ("Case", "StatelessCase") for op in child.graph.get_operations())
     np.testing.assert_allclose(child(x), run(arc)[0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(network(x, tf.constant(arc)), run(arc)[0], rtol=1e-5, atol=1e-6)  # eagerly
+    np.testing.assert_allclose(
+        network(x, tf.constant(arc), training=True), run(arc)[0], rtol=1e-5, atol=1e-6
+    )  # eagerly
     assert network.genotype(arc) == MicroGenotype.from_arc(arc)
 
 

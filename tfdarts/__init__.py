@@ -18,7 +18,8 @@ with quiet():
 
     from tfdarts.evalnet import EvaluationNetwork
     from tfdarts.language import EvaluationLanguageModel
+    from tfdarts.macro import MacroNetwork
     from tfdarts.micro import MicroNetwork
     from tfdarts.renet import ReNetNetwork
 
-__all__ = ["EvaluationLanguageModel", "EvaluationNetwork", "MicroNetwork", "ReNetNetwork"]
+__all__ = ["EvaluationLanguageModel", "EvaluationNetwork", "MacroNetwork", "MicroNetwork", "ReNetNetwork"]

@@ -5,7 +5,6 @@ cells; what is called a block there is a node here. Maps are `(batch, height, wi
 """
 
 import functools
-import math
 
 import keras
 import numpy as np
@@ -23,6 +22,7 @@ from tfdarts.enas_layers import (
     PooledLinear,
     average_pool,
     depthwise,
+    he_normal,
     max_pool,
 )
 from tfdarts.evalnet import fixed_edges
@@ -30,17 +30,11 @@ from tfdarts.network import CellNetwork, plan
 from tfdarts.space import Space
 
 SIZES = (3, 5)  # of separable convolutions, which come first among the operations
-TRUNCATED = 0.87962566  # deviation of a normal distribution that is cut off at two deviations
 
 
 def cell_plan(layers, channels):
     """`network.plan` with the cells of this space: reductions are cells `layers // 3` and `2 * (layers // 3) + 1`."""
     return plan(layers + 2, channels, {layers // 3, 2 * (layers // 3) + 1})
-
-
-def he_normal(fan_in):
-    """He-normal start for a stated number of inputs; Keras's reads it off the shape."""
-    return keras.initializers.TruncatedNormal(stddev=math.sqrt(2 / fan_in) / TRUNCATED)
 
 
 class AfterReLU(keras.layers.Layer):
@@ -91,8 +85,8 @@ class SharedCell(keras.layers.Layer):
     Args:
         channels: int, of every state.
         nodes: int.
-        channels_in: of both inputs.
-        reduction: whether the second input is halved before an ordinary cell follows, as the first then is.
+        channels_in: of both inputs, of the second after it was halved.
+        reduction: whether both inputs are halved before an ordinary cell follows.
 
     Call arguments:
         s0, s1: `(batch, height, width, channels_in)`.
@@ -109,8 +103,7 @@ class SharedCell(keras.layers.Layer):
         first, second = channels_in
         self.halve = FactorizedReduce(channels, BatchStatistics) if reduction else None
         self.preprocess0 = AfterReLU(*calibration(channels, first, reduction, BatchStatistics))
-        second = () if reduction else calibration(channels, second, False, BatchStatistics)
-        self.preprocess1 = AfterReLU(*second)
+        self.preprocess1 = AfterReLU(*calibration(channels, second, False, BatchStatistics))
         self.bn = BatchStatistics(name="bn")
 
     def build(self, s0_shape, s1_shape):
@@ -128,7 +121,7 @@ class SharedCell(keras.layers.Layer):
                 table(f"gamma_{size}", (channels,), "ones"),
                 table(f"beta_{size}", (channels,), "zeros"),
             ]
-        self.tables = tables
+        self.tables = tuple(tables)
         states = 2 + self.nodes
         self.output_kernel = self.add_weight(
             name="output_kernel", shape=(states, channels, channels), initializer=he_normal(channels)
@@ -154,10 +147,13 @@ class SharedCell(keras.layers.Layer):
 
         if tf.is_tensor(choices):  # a loop, as its body is traced once: all nodes would make three times the graph
             _, states = tf.while_loop(lambda number, _: number < self.nodes, add_node, (0, states))
+            unread = tf.reduce_all(tf.range(2 + self.nodes)[:, None] != tf.reshape(indices, [-1]), 1)
+            loose = tf.cast(tf.where(unread)[:, 0], tf.int32)
         else:
             for number in range(self.nodes):
                 _, states = add_node(number, states)
-        return s1, self._join(states, tf.reshape(indices, [-1]))
+            loose = sorted(set(range(2 + self.nodes)) - {index for node in choices for index in node[::2]})
+        return s1, self._join(states, loose)
 
     @staticmethod
     def _operation(op, x, weights):
@@ -171,13 +167,11 @@ class SharedCell(keras.layers.Layer):
         )
         return choose(op, branches)
 
-    def _join(self, states, indices):
+    def _join(self, states, loose):
         """Concatenates the loose ends, the states that no index names; ReLU, 1x1 convolution, BatchNorm.
 
         The convolution of a concatenation is the sum of those of its parts, each with its rows of the kernel.
         """
-        unread = tf.reduce_all(tf.range(2 + self.nodes)[:, None] != indices, 1)
-        loose = tf.cast(tf.where(unread)[:, 0], tf.int32)
         x = tf.nn.relu(states.gather(loose))  # (loose ends, batch, height, width, channels)
         kernels = tf.gather(tf.convert_to_tensor(self.output_kernel), loose)
         y = tf.matmul(tf.reshape(x, [tf.shape(x)[0], -1, self.channels]), kernels)
