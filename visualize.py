@@ -1,8 +1,8 @@
 """Draws a genotype or a search: `python3 visualize.py DARTS_V2 --format png`, `python3 visualize.py LOGFOLDER`.
 
 A genotype is a name (of another space than conv with `--space`), a JSON file or a `Genotype(...)` text. Of a search's
-folder, every epoch's cells are drawn, an animation of each cell (GIF), and a chart of the mixing weights over the epochs
-(SVG).
+folder, every epoch's cells are drawn, an animation of each cell (GIF), and a chart of the mixing weights over the
+epochs (SVG).
 """
 
 import pathlib

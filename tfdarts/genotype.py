@@ -351,7 +351,7 @@ class MicroGenotype:
         Raises:
             GenotypeError: if these are no two cells of as many nodes each.
         """
-        numbers = _numbers(text)
+        numbers = _integers(text)
         message = f"Two micro cells take 8 numbers per node, 4 for either cell. Received: {len(numbers)} numbers."
         _check(numbers and len(numbers) % 8 == 0, message)
         nodes = [numbers[i : i + 4] for i in range(0, len(numbers), 4)]
