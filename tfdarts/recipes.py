@@ -450,6 +450,7 @@ _ONLY_WITH = {
     "auxiliary_weight": ("auxiliary", True),
     "stem_multiplier": ("network", "cifar"),
     "train_portion": ("use_validation", False),
+    "momentum": ("shared_optim", "sgd"),
     "controller_lr": ("controller_lr_cosine", False),
     "controller_lr_max": ("controller_lr_cosine", True),
     "controller_lr_min": ("controller_lr_cosine", True),
