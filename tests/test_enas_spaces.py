@@ -37,12 +37,12 @@ def test_a_search_leaves_a_genotype_its_drawings_and_rewards(searched, command, 
     space, folder = searched
     assert json.loads((folder / "genotype.json").read_text())["space"] == space
     for line in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()):
-        assert line["derived_best"] >= line["derived_mean"] > 0 and line["uniform_mean"] > 0 and line["reward"] > 0
+        assert line["best_reward"] >= line["mean_reward"] > 0 and line["uniform_reward"] > 0 and line["reward"] > 0
     command("visualize.py", folder, "--output", tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert any(name.startswith("evolution_") and name.endswith(".gif") for name in names)
     command("-m", "tfdarts.report", folder, "--output", tmp_path / "report.html")
-    assert "uniform_mean" in (tmp_path / "report.html").read_text()
+    assert "uniform_reward" in (tmp_path / "report.html").read_text()
 
 
 def test_a_killed_search_goes_on_to_the_same_bits(searched, tmp_path):
@@ -61,10 +61,10 @@ def test_deriving_again_draws_the_same_and_more_draws_are_no_worse(searched, com
     options = ["search_cell.py", "--resume", folder, "--derive", "--logdir"]
     before = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     same = json.loads(command(*options, tmp_path / "same").stdout.splitlines()[-1])
-    assert same["derived_best"] == pytest.approx(before["derived_best"])
+    assert same["best_reward"] == pytest.approx(before["best_reward"])
     assert (folder_of(tmp_path / "same") / "genotype.json").read_text() == (folder / "genotype.json").read_text()
     more = json.loads(command(*options, tmp_path / "more", "--derive_num_sample", "6").stdout.splitlines()[-1])
-    assert more["derived_best"] >= same["derived_best"] and more["derived_mean"] != same["derived_mean"]
+    assert more["best_reward"] >= same["best_reward"] and more["mean_reward"] != same["mean_reward"]
 
 
 def test_uniform_draws_share_weights_too(searched, command, tmp_path):
@@ -73,7 +73,7 @@ def test_uniform_draws_share_weights_too(searched, command, tmp_path):
     out = command("search_cell.py", *words, "--strategy", "random_ws", "--logdir", tmp_path).stdout
     assert "uniform draws with shared weights" in out and "train it: " in out
     (line,) = map(json.loads, (folder_of(tmp_path) / "metrics.jsonl").read_text().splitlines())
-    assert "derived_mean" in line and not {"uniform_mean", "reward"} & set(line)
+    assert "mean_reward" in line and not {"uniform_reward", "reward"} & set(line)
 
 
 def test_a_genotype_trains_and_tests(searched, command, tmp_path):

@@ -10,12 +10,12 @@ import re
 import shlex
 import types
 
-from tfdarts import charts, cli
+from tfdarts import charts, cli, recipes
 from tfdarts.history import is_number
 from tfdarts.visualize import Drawing, ascii_drawing, graphs, operation_colours
 
 # Titles of the charts, and which metrics they show; any other metric has a chart of its own.
-GROUPS = (("Loss", "loss"), ("Accuracy", "accuracy|^top"), ("Learning rate", "learning_rate"))
+GROUPS = (("Loss", "loss"), ("Accuracy", "accuracy|^top"), ("Reward", "reward"), ("Learning rate", "learning_rate"))
 NO_OPTIONS = ("command", "versions", "data")  # of config.json
 
 _SCRIPT = """
@@ -142,6 +142,8 @@ def _outcome(run):
         ("test error", _percent(results.get("test_error_percent"), 1)),
         ("validation perplexity", _number(last.get("val_perplexity"))),
         ("test perplexity", _number(results.get("test_perplexity"))),
+        ("mean reward", _number(last.get("mean_reward"))),
+        ("mean reward of uniform draws", _number(last.get("uniform_reward"))),
         ("parameters", _count(results.get("parameters"))),
         ("skip connections", str(cells[-1].skip_connections()) if cells else ""),
         ("time", _time(results.get("seconds", last.get("seconds")))),
@@ -171,12 +173,19 @@ def _cell_section(run, palette):
         parts.append(f'<div data-frame="{i}" data-number="{number}"{hidden}>')
         parts.extend(drawing.canvas(i).svg() for drawing in drawings.values())
         if number in mixing:
-            parts.append(_heat_maps(mixing[number], each, min(values), max(values)))
+            parts.append(_heat_maps(mixing[number], each, min(values), max(values), _meaning(run)))
         parts.append("</div>")
     return "\n".join(parts)
 
 
-def _heat_maps(tables, cells, low, high):
+def _meaning(run):
+    """What the numbers in the tables of a search are."""
+    if run.config.get("strategy") in recipes.SHARED_WEIGHTS:
+        return "Shares of the derived architectures that made each choice"
+    return "Mixing weights of edges and operations"
+
+
+def _heat_maps(tables, cells, low, high, what):
     """One epoch's mixing weights, edges by operations, with the choice that they led to; one scale for all epochs."""
     chosen = {
         (kind, graph.edge_name(source, node), label.split("\n")[0])
@@ -186,7 +195,7 @@ def _heat_maps(tables, cells, low, high):
     maps = "".join(_heat_map(kind, table, chosen, low, high) for kind, table in tables.items())
     stops = ", ".join(_shade(k / 8) for k in range(9))
     return (
-        f'<div class="maps">{maps}</div><p class="quiet">Mixing weights of edges and operations after the epoch: '
+        f'<div class="maps">{maps}</div><p class="quiet">{what} after the epoch: '
         f'{low:.3f}<span class="scale" style="background:linear-gradient(to right, {stops})"></span>{high:.3f}. '
         "Outlined: chosen.</p>"
     )
@@ -288,7 +297,7 @@ def _comparison(histories):
         cells = list(run.cells().values())
         values = [value or "&ndash;" for _, value in _outcome(run)]
         link = f'<a href="#run{number}">{_text(run.folder.resolve().name)}</a>'
-        kind = "training" if run.training else "search"
+        kind = "training" if run.training else f"search by {_text(run.config.get('strategy', 'darts'))}"
         if run.unit == "sample":
             kind = f"{len(run.genotypes)} random samples"
         if not run.finished:
@@ -317,6 +326,10 @@ def _common_curves(histories):
     series = {
         "Validation accuracy": {
             run.folder.resolve().name: [(x["epoch"], x["val_accuracy"]) for x in run.metrics if "val_accuracy" in x]
+            for run in histories
+        },
+        "Mean reward": {
+            run.folder.resolve().name: [(x["epoch"], x["mean_reward"]) for x in run.metrics if "mean_reward" in x]
             for run in histories
         },
         "Skip connections in the cells": {

@@ -232,9 +232,9 @@ class Enas(Learner):
     def rewards(self):
         """The derived architectures' best and mean reward, and the mean of as many drawn uniformly, as a dictionary."""
         derived = self.derived()
-        result = {"derived_best": float(derived.rewards.max()), "derived_mean": float(derived.rewards.mean())}
+        result = {"best_reward": float(derived.rewards.max()), "mean_reward": float(derived.rewards.mean())}
         if derived.uniform_rewards.size:
-            result["uniform_mean"] = float(derived.uniform_rewards.mean())
+            result["uniform_reward"] = float(derived.uniform_rewards.mean())
         return result
 
     def genotype(self):
