@@ -136,8 +136,8 @@ _TEXT_TRAIN = _TEXT | {
     "nonmono": 5,
 }
 _WIKITEXT2 = dict.fromkeys(_UNITS, 700) | {"dropouth": 0.15, "wdecay": 5e-7}
-# The embedded text, for a first try on a laptop: minutes on two cores; test perplexity 36 after training, of 181 by word
-# frequencies.
+# The embedded text, for a first try on a laptop: minutes on two cores. Test perplexity 36 after training; that of word
+# frequencies is 181.
 _TOPICS = {"data": "topics", "dropout": 0.3, "dropouth": 0.1, "dropoutx": 0.3, "dropouti": 0.1}
 _ATT_DARTS_SEARCH = _DARTS_SEARCH | {"location": "after_every"}
 # The embedded digits, for a first try on a laptop: minutes on two cores, 95 % and more after training.
