@@ -187,7 +187,7 @@ def search_costs(options):
         def forward(tokens, hidden):
             return network(tokens, hidden, arc=arc, training=True)[0]
 
-        return on_text.report(network, forward, (options.bptt, options.batch_size), (0.64, 500e3))
+        return on_text.report(network, forward, options.bptt, options.batch_size)
     shape, classes = images.info(options.dataset, options.data_dir, options.image_size)
     network = supernet(options, shape, classes)
     return on_images.search_report(options, network, shape, classes, functools.partial(network, arc=arc))

@@ -128,17 +128,11 @@ def costs(network):
     }
 
 
-def report(network, forward, size, measured):
-    """What a language model costs, as a dictionary.
-
-    Args:
-        forward: function of tokens and hidden state, in training mode.
-        size: time steps and columns of a batch.
-        measured: the last two arguments of `cost.peak_memory_of_text`.
-    """
+def report(network, forward, time, batch_size):
+    """What a language model costs, as a dictionary; `forward` maps tokens and hidden state to logits, in training."""
     report = costs(network) | {"words": network.words, "units": network.units}
-    known = (*size, network.units, report["parameters"], *measured)
-    report["peak_memory_estimate_bytes"] = cost.peak_memory_of_text(forward, *known)
+    size = (time, batch_size, network.units)
+    report["peak_memory_estimate_bytes"] = cost.peak_memory_of_text(forward, *size, report["parameters"])
     return report
 
 
@@ -152,15 +146,15 @@ def search_costs(options):
     network = supernet(options, words(options))
     rows, columns = network.tables["recurrent"]
     mixing = {"recurrent": tf.fill((len(rows), len(columns)), 1 / len(columns))}
-    size, measured = (options.bptt, options.batch_size), (0.64, 500e3)
-    return report(network, lambda tokens, hidden: network(tokens, hidden, mixing, training=True)[0], size, measured)
+    size = (options.bptt, options.batch_size)
+    return report(network, lambda tokens, hidden: network(tokens, hidden, mixing, training=True)[0], *size)
 
 
 def training_costs(options, cells):
     """What training a genotype costs, as a dictionary; for Penn Treebank's 10,000 words without `--data`."""
     built = network(options, cells, words(options))
-    size, measured = (options.bptt + text.LONGER, options.batch_size), (1.0, 1e6)
-    return report(built, lambda tokens, hidden: built(tokens, hidden, training=True)[0], size, measured)
+    size = (options.bptt + text.LONGER, options.batch_size)  # the longest batch there may be
+    return report(built, lambda tokens, hidden: built(tokens, hidden, training=True)[0], *size)
 
 
 def evaluate(network, source, data_dir, batch_size):
