@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfdarts import controllers
+from tfdarts import controllers, optimizers
 from tfdarts.strategies.enas import Enas, EnasOnImages, EnasOnText, Policy
 
 # Planted problems: a controller, the best architecture as the numbers of its choices.
@@ -46,7 +46,7 @@ class Planted(keras.Model):
         return choices(tf.nest.map_structure(tf.constant, arc)).numpy().tolist()
 
 
-def planted(space, updates):
+def planted(space, updates, **options):
     keras.utils.set_random_seed(0)
     make, best = PROBLEMS[space]
     network, controller = Planted(best), make()
@@ -58,7 +58,7 @@ def planted(space, updates):
     how = {"betas": (0.0, 0.999), "epsilon": 1e-3, "baseline_decay": 0.9, "derived": 20}
     policy = Policy(2, updates, 4, lambda epoch: 0.01, **how)
     sgd = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0, "grad_clip": np.inf}
-    learner = EnasOnImages(network, controller, policy, batch, dropout=0.0, **sgd)
+    learner = EnasOnImages(network, controller, policy, batch, dropout=0.0, **sgd, **options)
     learner.compile(jit_compile=False)
     return learner, tf.data.Dataset.from_tensors(batch).repeat()
 
@@ -117,3 +117,38 @@ def test_rewards_and_baselines_are_the_authors():
         advantage = Enas._advantage(learner, 80.0 / perplexity, entropies, tf.constant(k == 0))
         reference.close(learner.baseline.numpy(), trace["baselines"][k], 1e-6)
         np.testing.assert_allclose(advantage, trace["advantages"][k], atol=2e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_the_controllers_optimizers_are_tensorflow_1s(optimizer):
+    learner, _ = planted("macro", 1)
+    learner.policy = learner.policy._replace(optimizer=optimizer)
+    before = np.concatenate([v.numpy().ravel() for v in learner.controller.trainable_variables])
+    gradient = np.linspace(-0.1, 0.1, before.size, dtype=np.float32)
+    learner.gradient_sum.assign(gradient)
+    learner._update_controller()
+    step = 0.01 * gradient
+    if optimizer == "adam":  # the first step, with a first moment that is the gradient
+        step = 0.01 * 0.001**0.5 * gradient / ((0.001 * gradient**2) ** 0.5 + 1e-3)
+    after = np.concatenate([v.numpy().ravel() for v in learner.controller.trainable_variables])
+    np.testing.assert_allclose(after, before - step, atol=1e-7)
+    assert not learner.gradient_sum.numpy().any()
+
+
+def test_shared_weights_by_adam_count_their_own_steps():
+    learner, _ = planted("macro", 1, shared_optimizer="adam")
+    gradient = tf.constant([0.5])
+    for step, count in ((1, 1), (2, 2), (7, 3)):  # the steps 3 to 6 are the controller's
+        learner.step.assign(step)
+        assert int(learner._shared_count()) == count
+        before = learner.network.weight.numpy()
+        learner.descend(before[None], gradient)
+        np.testing.assert_allclose(learner.network.weight.numpy(), before - 0.1, rtol=1e-5)
+
+
+def test_nesterov_momentum_and_restarted_cosines():
+    w, buffer = optimizers.sgd(np.float64(1.0), 0.5, np.float64(2.0), 0.1, 0.9, 0.2, nesterov=True)
+    assert buffer == pytest.approx(0.9 * 2 + 0.7) and w == pytest.approx(1 - 0.1 * (0.7 + 0.9 * 2.5))
+    rate = optimizers.restarts(0.05, 0.001, 10, 2)
+    assert [rate(epoch) for epoch in (0, 10, 30, 70)] == [0.05] * 4
+    assert rate(5) == pytest.approx(0.0255) == rate(20) and rate(29) < 0.0014

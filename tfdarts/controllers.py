@@ -1,6 +1,6 @@
 """ENAS's controllers: policies that draw an architecture, decision by decision (Pham et al. 2018, arXiv:1802.03268).
 
-An architecture is a tuple of tensors, as the shared networks take it. It is drawn inside the graph; the log-probability
+An architecture is made of tensors, as the shared networks take it. It is drawn inside the graph; the log-probability
 of what was drawn is what REINFORCE differentiates.
 """
 
@@ -16,7 +16,7 @@ from tfdarts.genotype import ENAS_ACTIVATIONS, MACRO_OPS, MICRO_OPS
 class Sample(typing.NamedTuple):
     """An architecture that was drawn."""
 
-    arc: tuple  # tensors, what the shared network takes
+    arc: typing.Any  # tensors, what the shared network takes
     log_probs: tf.Tensor  # (decisions,)
     entropies: tf.Tensor  # (decisions,)
     penalty: tf.Tensor  # scalar, of the skip connections of the macro space; else 0
@@ -33,7 +33,7 @@ class Decisions:
             instead of the whole distribution's.
     """
 
-    def __init__(self, seed, given, uniform=False, outcome_entropy=False):
+    def __init__(self, seed, given=None, uniform=False, outcome_entropy=False):
         self.seed, self.given = seed, None if given is None else iter(given)
         self.uniform, self.outcome_entropy = uniform, outcome_entropy
         self.logits, self.log_probs, self.entropies = [], [], []
@@ -106,19 +106,18 @@ class Controller(keras.layers.Layer):
         zeros = tf.zeros((1, self.units), self.compute_dtype)
         return [zeros, zeros]
 
-    def call(self, seed=None, given=None, uniform=False, training=True):
+    def call(self, seed, uniform=False, training=True):
         """Draws an architecture.
 
         Args:
             seed: two integers; the same give the same architecture from the same weights.
-            given: decisions to take instead, in the order in which they are made.
             uniform: whether all choices are equally likely.
             training: False for the sharper distribution that recurrent architectures are derived from.
 
         Returns:
             `Sample`.
         """
-        decisions = Decisions(seed, given, uniform, self.outcome_entropy)
+        decisions = Decisions(seed, uniform=uniform, outcome_entropy=self.outcome_entropy)
         return decisions.sample(*self.decide(decisions, training))
 
 
