@@ -242,7 +242,8 @@ _ENAS_TEXT = _ENAS | {
     "ppl_square": False,
 }
 _ENAS_TOPICS = {"data": "topics", "batch_size": 16, **dict.fromkeys(_UNITS, 64), "epochs": 4}
-_ENAS_TOPICS |= {"dropout": 0.2, "dropouti": 0.2, "dropoute": 0.05, "wdrop": 0.1, "controller_max_step": 100}
+_ENAS_TOPICS |= {"dropout": 0.2, "dropouti": 0.2, "dropoute": 0.05, "wdrop": 0.1}
+_ENAS_TOPICS |= {"controller_lr": 5e-3, "controller_max_step": 200, "derive_num_sample": 30}
 _TOPICS_TRAIN = _TEXT_TRAIN | _TOPICS | dict.fromkeys(_UNITS, 128)
 _TOPICS_TRAIN |= {"batch_size": 16, "epochs": 20, "dropoute": 0.05}
 _ATT_DARTS_SEARCH = _DARTS_SEARCH | {"location": "after_every"}
@@ -262,7 +263,10 @@ RECIPES = {
     },
     "micro_digits": {
         "space": "micro",
-        "search": _MICRO_SEARCH | _ENAS_DIGITS_SEARCH | {"layers": 3, "init_channels": 8, "nodes": 3},
+        "search": _MICRO_SEARCH
+        | _ENAS_DIGITS_SEARCH
+        | {"layers": 3, "init_channels": 16, "nodes": 2, "shared_lr": 0.1, "shared_max_step": 300}
+        | {"controller_lr": 0.02},
         "train": _MICRO_TRAIN | _ENAS_DIGITS_TRAIN | {"layers": 3, "init_channels": 8},
     },
     "enas_ptb": {"space": "recurrent", "search": _ENAS_TEXT, "train": _TEXT_TRAIN},
