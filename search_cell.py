@@ -7,7 +7,7 @@ import json
 
 from absl import flags
 
-from tfdarts import cli, on_enas, run, space, visualize
+from tfdarts import cli, on_enas, recipes, run, space, visualize
 from tfdarts.strategies import random
 
 FLAGS = flags.FLAGS
@@ -19,6 +19,8 @@ flags.DEFINE_bool(
 
 
 def main(_):
+    if FLAGS.derive:
+        return derive()
     options = cli.options("search")
     run.configure_tensorflow(options.seed, options.deterministic)
     if options.strategy == "random":
@@ -26,15 +28,11 @@ def main(_):
             raise cli.UserError("--strategy random costs nothing to try; leave out --dry_run")
         return draw(options)
     task = cli.task(options)
-    if FLAGS.derive and (task is not on_enas or FLAGS.resume is None):
-        raise cli.UserError("--derive needs --resume, the folder of a search by --strategy enas or random_ws")
     if FLAGS.dry_run:
         return print(json.dumps(task.search_costs(options)))
 
     job = task.search(options)
     log = cli.start_run(options)
-    if FLAGS.derive:
-        return derive(log, job.model, options)
     print(f"searching the space {options.space}, {how(options)}, run in {log.folder}")
     run.fit(log, job, options.epochs, options.checkpoint_minutes, [run.Genotypes(log)])
     finish(log, job.model.genotype(), options)
@@ -47,10 +45,23 @@ def how(options):
     return {"enas": "by a controller", "random_ws": "by uniform draws with shared weights"}[options.strategy]
 
 
-def derive(log, learner, options):
-    """`--derive`: the best of the architectures that a run's controller draws now."""
-    log.restore(learner)
-    finish(log, learner.genotype(), options)
+def derive():
+    """`--derive`: writes the best of the architectures that a run's controller draws now, as `derived.json`."""
+    others = [f"--{name}" for name in cli.given("search") if name != "derive_num_sample"]
+    if FLAGS.resume is None or FLAGS.dry_run or others:
+        raise cli.UserError(
+            "--derive goes with --resume, the folder of a search by --strategy enas or random_ws, and if you like "
+            "--derive_num_sample and --logdir; leave out all else"
+        )
+    options = cli.options("search")
+    if cli.task(options) is not on_enas:
+        raise cli.UserError(f"--derive needs a search by --strategy enas or random_ws, not {options.strategy}")
+    run.configure_tensorflow(options.seed, options.deterministic)
+    learner = on_enas.search(options).model
+    log = cli.start_run(None)
+    if log.restore(learner)[0] is None:
+        raise cli.UserError(f"{log.folder} has no checkpoint yet, so there is nothing to derive from")
+    finish(log, learner.genotype(), options, "derived")
     print(json.dumps(learner.rewards()))
 
 
@@ -64,7 +75,7 @@ def draw(options):
 
 def drawn(options):
     """The genotypes that `--strategy random` draws."""
-    if options.space in ("macro", "micro"):
+    if recipes.RECIPES[options.recipe]["search"]["strategy"] in recipes.SHARED_WEIGHTS:
         return on_enas.drawn(options)
     if options.space == "conv":
         operations = space.load(options.ops, location=options.location)
@@ -74,10 +85,10 @@ def drawn(options):
     return random.recurrent_genotypes(operations, options.space, options.nodes, options.samples, options.seed, **cell)
 
 
-def finish(log, genotype, options):
+def finish(log, genotype, options, name="genotype"):
     """Writes and draws the genotype, and says how to train it."""
-    path = log.write("genotype.json", genotype.to_json())
-    drawings = visualize.draw(genotype, log.folder / "genotype", "svg")
+    path = log.write(f"{name}.json", genotype.to_json())
+    drawings = visualize.draw(genotype, log.folder / name, "svg")
     print(genotype.to_json())
     print(visualize.ascii_drawing(genotype))
     print("drawings: " + ", ".join(str(drawing) for drawing in drawings))

@@ -18,6 +18,18 @@ NAMES = {
 }
 
 
+class Forced(controllers.Decisions):
+    """Decisions that are given, of which the logits are kept too."""
+
+    def __init__(self, given, **options):
+        super().__init__((0, 0), **options)
+        self.given, self.logits = iter(given), []
+
+    def draw(self, logits):
+        self.logits.append(logits)
+        return tf.convert_to_tensor(next(self.given), tf.int32)
+
+
 def to_keras(weights):
     """The reference's LSTM weights `[x, h] W`, gates i, f, o, g, as Keras's kernels with gates i, f, g, o."""
     i, f, o, g = np.split(weights, 4, 1)
@@ -66,7 +78,7 @@ def decisions_of(kind, numbers):
 def test_convolutional_controllers_have_the_authors_numbers(attention, q):
     kind, arrays, controller = attention
     values = {name[5:]: value for name, value in arrays.items() if name.startswith(f"arc{q}_")}
-    decisions = controllers.Decisions(None, decisions_of(kind, values["arc"]), outcome_entropy=kind == "macro")
+    decisions = Forced(decisions_of(kind, values["arc"]), outcome_entropy=kind == "macro")
     with tf.GradientTape() as tape:
         sample = decisions.sample(*controller.decide(decisions, True))
         entropy = tf.reduce_sum(sample.entropies)
@@ -127,7 +139,7 @@ def test_the_recurrent_controller_has_the_authors_numbers(blocks, float64):
         loss = 0.0
         with tf.GradientTape() as tape:
             for q, actions in enumerate(arrays["actions"]):
-                decisions = controllers.Decisions(None, actions)
+                decisions = Forced(actions)
                 sample = decisions.sample(*controller.decide(decisions, mode == "train"))
                 loss -= tf.reduce_sum(sample.log_probs * arrays["advantages"].reshape(count, -1)[:, q])
                 reference.close(sample.log_probs, arrays[f"{mode}_log_probs"][:, q], 2e-6)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfdarts import controllers, optimizers
+from tfdarts import controllers, on_enas, optimizers, recipes
 from tfdarts.strategies.enas import Enas, EnasOnImages, EnasOnText, Policy
 
 # Planted problems: a controller, the best architecture as the numbers of its choices.
@@ -122,17 +122,21 @@ def test_rewards_and_baselines_are_the_authors():
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_the_controllers_optimizers_are_tensorflow_1s(optimizer):
     learner, _ = planted("macro", 1)
-    learner.policy = learner.policy._replace(optimizer=optimizer)
-    before = np.concatenate([v.numpy().ravel() for v in learner.controller.trainable_variables])
-    gradient = np.linspace(-0.1, 0.1, before.size, dtype=np.float32)
-    learner.gradient_sum.assign(gradient)
-    learner._update_controller()
-    step = 0.01 * gradient
-    if optimizer == "adam":  # the first step, with a first moment that is the gradient
-        step = 0.01 * 0.001**0.5 * gradient / ((0.001 * gradient**2) ** 0.5 + 1e-3)
-    after = np.concatenate([v.numpy().ravel() for v in learner.controller.trainable_variables])
-    np.testing.assert_allclose(after, before - step, atol=1e-7)
-    assert not learner.gradient_sum.numpy().any()
+    learner.policy = learner.policy._replace(optimizer=optimizer, betas=(0.5, 0.999))
+
+    def weights():
+        return np.concatenate([v.numpy().ravel() for v in learner.controller.trainable_variables])
+
+    expected, first, second = weights(), 0.0, 0.0
+    for count in (1, 2, 3):
+        gradient = np.linspace(-0.1, 0.1 * count, expected.size, dtype=np.float32)
+        learner.gradient_sum.assign(gradient)
+        learner._update_controller()
+        first, second = 0.5 * first + 0.5 * gradient, 0.999 * second + 0.001 * gradient**2
+        rate = 0.01 * (1 - 0.999**count) ** 0.5 / (1 - 0.5**count)
+        expected = expected - (rate * first / (second**0.5 + 1e-3) if optimizer == "adam" else 0.01 * gradient)
+        np.testing.assert_allclose(weights(), expected, atol=1e-6)
+        assert not learner.gradient_sum.numpy().any()
 
 
 def test_shared_weights_by_adam_count_their_own_steps():
@@ -152,3 +156,51 @@ def test_nesterov_momentum_and_restarted_cosines():
     rate = optimizers.restarts(0.05, 0.001, 10, 2)
     assert [rate(epoch) for epoch in (0, 10, 30, 70)] == [0.05] * 4
     assert rate(5) == pytest.approx(0.0255) == rate(20) and rate(29) < 0.0014
+
+
+def test_batches_from_any_step_are_the_rest_of_all():
+    policy = Policy(3, 2, 2)
+
+    def numbers(offset):
+        return lambda start: tf.data.Dataset.range(start, 1000).map(lambda n: n + offset)
+
+    def from_step(step):
+        return list(on_enas.alternate(numbers(0), numbers(1000), policy, step).take(21 - step).as_numpy_iterator())
+
+    whole = from_step(0)
+    assert whole[:9] == [0, 1, 2, 1000, 1001, 1002, 1003, 3, 4]
+    assert all(from_step(step) == whole[step:] for step in range(21))
+
+
+@pytest.fixture(scope="module")
+def on_text():
+    """A learner on a short text, the batches that it takes, its schedule."""
+    given = {"nhid": 8, "nodes": 3, "batch_size": 64, "shared_max_step": 0, "ppl_square": True}
+    options = recipes.resolve("enas_topics", "search", given, {"seed": 0, "jit_compile": False})
+    options.seen = None
+    job = on_enas.search(options)
+    return job.model, list(job.batches(0).take(2)), job.schedule
+
+
+def test_rewards_on_text_fall_with_the_squared_perplexity_of_what_was_read(on_text):
+    learner, ((tokens, targets, first), (more, more_targets, _)), _ = on_text
+    arc = tf.constant([0, 1, 2]), tf.constant([0, 1])
+    hidden, losses = tf.zeros((64, 8)), []
+    for x, y in ((tokens, targets), (more, more_targets)):
+        logits, hidden, *_ = learner.network(x, hidden, arc, training=True)
+        losses.append(tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)).numpy())
+    expected = [80 / np.exp(loss) ** 2 for loss in losses]
+    batch, after = (tokens, targets, first), (more, more_targets, tf.constant(False))
+    assert bool(first) and float(learner.reward(batch, arc, tf.constant(True))) == pytest.approx(expected[0], rel=1e-5)
+    fresh = float(learner.score(after, arc))
+    assert float(learner.reward(after, arc, tf.constant(False))) == pytest.approx(expected[1], rel=1e-5)
+    assert float(learner.reward(after, arc, tf.constant(True))) == pytest.approx(fresh, rel=1e-6)
+    assert abs(fresh / expected[1] - 1) > 1e-6  # the hidden state matters
+
+
+def test_a_search_on_text_has_a_pass_of_the_data_and_a_rate_that_falls_late(on_text):
+    learner, _, schedule = on_text
+    assert learner.policy.shared_steps > 10
+    assert [schedule(epoch) for epoch in (0, 14)] == [20.0, 20.0] and schedule(16) == pytest.approx(20 * 0.96**2)
+    draws = {tuple(learner.stream(purpose).numpy()) for purpose in range(5)} | {tuple(learner.draw(0).numpy())}
+    assert len(draws) == 5  # a stream for each purpose; `draw` is the one of none

@@ -68,19 +68,24 @@ def space(genotypes=()):
     return next(iter(wanted.values()), "conv")
 
 
+def given(stage):
+    """The options of a stage that the user gave, by name."""
+    names = [*recipes.defaults(stage), *_COMMON, *operations.option_flags()]
+    names += ["space", "recipe"] if FLAGS.resume is not None else []
+    return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+
+
 def options(stage, genotypes=()):
     """The resolved options of a stage: the recipe's or the resumed run's, and over them what the user gave."""
-    names = [*recipes.defaults(stage), *_COMMON, *operations.option_flags()]
-    given = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
     if FLAGS.resume is not None:
-        given |= {name: FLAGS[name].value for name in ("space", "recipe") if FLAGS[name].value is not None}
-        result = run_folder.saved_options(FLAGS.resume, stage, given)
+        result = run_folder.saved_options(FLAGS.resume, stage, given(stage))
+        recipes.check_ranges(vars(result))
     else:
         where = space(genotypes)
-        recipe = FLAGS.recipe or recipes.default(where, given.get("strategy"))
+        recipe = FLAGS.recipe or recipes.default(where, given(stage).get("strategy"))
         common = {name: value for name, (value, _) in _COMMON.items()}
         common |= dict.fromkeys(operations.option_flags() if where == "conv" else ())
-        result = types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, given, common)), seen=None)
+        result = types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, given(stage), common)), seen=None)
     FLAGS["batch_size"].value = result.batch_size  # what the advice after running out of memory halves
     return result
 
@@ -91,7 +96,7 @@ def task(options):
 
 
 def start_run(options):
-    """The folder of a new run, or of the one that `--resume` names."""
+    """The folder of a new run, or of the one that `--resume` names; without options that one keeps its own."""
     if FLAGS.resume is not None:
         return run_folder.Run.resume(FLAGS.resume, FLAGS.logdir, options)
     return run_folder.Run.start(FLAGS.logdir or "logs", _FOLDERS[options.stage], options)

@@ -26,33 +26,29 @@ class Decisions:
     """Draws decisions one after the other, and keeps their log-probabilities and entropies.
 
     Args:
-        seed: two integers; None with `given`.
-        given: iterable of decisions to take instead of drawing them, each a tensor shaped as it would be drawn.
+        seed: two integers.
         uniform: bool tensor or bool: whether every choice is as likely as any other, whatever the logits.
         outcome_entropy: whether an entropy is `-p log p` of the outcome alone, as in the authors' macro space,
             instead of the whole distribution's.
     """
 
-    def __init__(self, seed, given=None, uniform=False, outcome_entropy=False):
-        self.seed, self.given = seed, None if given is None else iter(given)
-        self.uniform, self.outcome_entropy = uniform, outcome_entropy
-        self.logits, self.log_probs, self.entropies = [], [], []
+    def __init__(self, seed, uniform=False, outcome_entropy=False):
+        self.seed, self.uniform, self.outcome_entropy = seed, uniform, outcome_entropy
+        self.log_probs, self.entropies = [], []
+
+    def draw(self, logits):
+        """Draws for each row of logits `(..., choices)` a choice, int32 `(...,)`."""
+        rows = tf.reshape(logits, [-1, logits.shape[-1]])
+        seed = tf.stack([self.seed[0], self.seed[1] + (len(self.log_probs) << 40)])
+        return tf.reshape(tf.random.stateless_categorical(rows, 1, seed, dtype=tf.int32), logits.shape[:-1])
 
     def __call__(self, logits):
         """Decides: `(choices,)` to a scalar, or independently `(decisions, choices)` to `(decisions,)`; int32."""
         logits = tf.where(self.uniform, tf.zeros_like(logits), logits)
-        if self.given is None:
-            rows = tf.reshape(logits, [-1, logits.shape[-1]])
-            seed = tf.stack([self.seed[0], self.seed[1] + (len(self.logits) << 40)])
-            drawn = tf.random.stateless_categorical(rows, 1, seed, dtype=tf.int32)
-            action = tf.reshape(drawn, logits.shape[:-1])
-        else:
-            action = tf.convert_to_tensor(next(self.given), tf.int32)
-        log_softmax = tf.nn.log_softmax(logits)
+        action, log_softmax = self.draw(logits), tf.nn.log_softmax(logits)
         chosen = tf.gather(log_softmax, action, batch_dims=logits.shape.rank - 1)
         terms = tf.exp(chosen) * chosen
         entropy = -terms if self.outcome_entropy else -tf.reduce_sum(tf.exp(log_softmax) * log_softmax, -1)
-        self.logits.append(logits)
         self.log_probs.append(tf.reshape(chosen, [-1]))
         self.entropies.append(tf.reshape(entropy, [-1]))
         return action
@@ -117,7 +113,7 @@ class Controller(keras.layers.Layer):
         Returns:
             `Sample`.
         """
-        decisions = Decisions(seed, uniform=uniform, outcome_entropy=self.outcome_entropy)
+        decisions = Decisions(seed, uniform, self.outcome_entropy)
         return decisions.sample(*self.decide(decisions, training))
 
 

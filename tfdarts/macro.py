@@ -222,8 +222,6 @@ class MacroSupernet(keras.Model):
         Logits `(batch, classes)`.
     """
 
-    names = MACRO_OPS
-
     def __init__(self, classes, layers=12, channels=36, **kwargs):
         super().__init__(**kwargs)
         self.features = channels

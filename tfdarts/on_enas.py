@@ -77,7 +77,7 @@ def alternate(train, valid, policy, step):
 def search(options):
     """The search as a `run.Job`."""
     learner, batches, schedule = (_on_text if options.space == "recurrent" else _on_images)(options)
-    learner.compile(jit_compile=options.jit_compile)
+    learner.compile(jit_compile=False)  # XLA has no lists of a length that is drawn
     return run.Job(learner, batches, learner.policy.steps, schedule, callbacks=(Derive(),))
 
 
@@ -174,7 +174,7 @@ def architectures(options, count):
 
 
 def drawn(options):
-    """The genotypes of a convolutional space that `--strategy random` draws."""
+    """The genotypes that `--strategy random` draws."""
     return [SPACES[options.space].from_arc(arc) for arc in architectures(options, options.samples)]
 
 

@@ -380,12 +380,13 @@ HELP = {
     "schedule": "of the learning rate: cosine, restarts (of a cosine), or exponential (times --gamma each epoch)",
     "gamma": "factor of --schedule exponential (paper: 0.97 on ImageNet)",
     "init_channels": "channels of the first cells (paper: 16 in search, 36 in training)",
-    "layers": "number of cells (paper: 8 in search, 20 in training), in ReNet of pairs of sweeps (paper: 3), of layers",
+    "layers": "number of cells (paper: 8 in search, 20 in training), in ReNet of pairs of sweeps (paper: 3); "
+    "ENAS: of layers (12 in macro searches), in the micro space of cells but for the two reductions (6, then 15)",
     "nodes": "nodes per cell (paper: 4; recurrent 8; ENAS: 12 recurrent ones, 5 blocks)",
     "multiplier": "how many of a cell's last nodes are concatenated (paper: 4)",
     "stem_multiplier": "the stem's channels are this many times --init_channels (paper: 3)",
     "batch_size": "images per step (paper: 64 in search, 96 in training)",
-    "epochs": "passes over the training images (paper: 50 in search, 600 in training)",
+    "epochs": "passes over the training data (papers: 50 in search, 600 in training); with --shared_max_step periods",
     "train_portion": "share of the training images for the weights; the rest is for the architecture (paper: 0.5)",
     "learning_rate": "of the weights' SGD in the first epoch (paper: 0.025)",
     "learning_rate_min": "end of the cosine (paper: 0.001 in search, 0 in training)",
@@ -431,6 +432,7 @@ _MAY_BE_ZERO = (
     "ema_baseline_decay",
     "skip_weight",
     "shared_max_step",
+    "shared_decay_after",
     "shared_lr_min",
     "shared_l2_reg",
     "controller_lr_min",
@@ -511,18 +513,13 @@ def resolve(recipe, stage, given, common):
     for name, (other, *values) in _ONLY_WITH.items():
         if name in given and options.get(other, values[0]) not in values:
             raise OptionError(f"--{name} has no meaning with --{other} {options[other]}; leave it out.")
-    for name, value in options.items():
-        if value is None or isinstance(value, (bool, str)):
-            continue
-        low = 0 if name in _MAY_BE_ZERO else None
-        if not (value >= 0 if low == 0 else value > 0) or value == float("inf"):
-            raise OptionError(f"--{name} must be {'at least 0' if low == 0 else 'above 0'}. Received: {value}.")
-        if name in _FRACTIONS and value >= 1:
-            raise OptionError(f"--{name} must be below 1. Received: {value}.")
-    if options.get("strategy") in SHARED_WEIGHTS and space == "recurrent" and options["nodes"] < 2:
-        raise OptionError(
-            f"--nodes must be at least 2, for one to choose an earlier one. Received: {options['nodes']}."
-        )
+    check_ranges(options)
+    if stage == "search" and RECIPES[recipe]["search"]["strategy"] in SHARED_WEIGHTS:
+        name = {"recurrent": "nodes", "macro": "layers"}.get(space)
+        if name and options[name] < 2:
+            raise OptionError(f"--{name} must be at least 2: the second takes the first. Received: {options[name]}.")
+        if options["jit_compile"]:
+            raise OptionError("--jit_compile: XLA cannot compile paths that are drawn; leave it out.")
     if stage == "search" and options.get("rnn_cell") in BASELINE_CELLS:
         raise OptionError(f"--rnn_cell {options['rnn_cell']} is for training; there is nothing to search in it.")
     if space == "renet" and options["nhid"] % 2:
@@ -537,6 +534,18 @@ def resolve(recipe, stage, given, common):
     return types.SimpleNamespace(stage=stage, space=space, recipe=recipe, **options)
 
 
+def check_ranges(options):
+    """Raises OptionError for a number in a dictionary of options that is too small or too large."""
+    for name, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        low = 0 if name in _MAY_BE_ZERO else None
+        if not (value >= 0 if low == 0 else value > 0) or value == float("inf"):
+            raise OptionError(f"--{name} must be {'at least 0' if low == 0 else 'above 0'}. Received: {value}.")
+        if name in _FRACTIONS and value >= 1:
+            raise OptionError(f"--{name} must be below 1. Received: {value}.")
+
+
 def _check_strategy(recipe, strategy, given):
     """Raises OptionError for a strategy that a recipe's search cannot follow, or that has no use for a given option."""
     if strategy is None:
@@ -544,7 +553,8 @@ def _check_strategy(recipe, strategy, given):
     own = RECIPES[recipe]["search"]["strategy"]
     choices = ("random", *(SHARED_WEIGHTS if own in SHARED_WEIGHTS else (own,)))
     if strategy not in choices:
-        there = [name for name, other in RECIPES.items() if other.get("search", {}).get("strategy") == strategy]
+        wanted = "enas" if strategy in SHARED_WEIGHTS else strategy
+        there = [name for name, other in RECIPES.items() if other.get("search", {}).get("strategy") == wanted]
         there = f"; for it there are the recipes {', '.join(there)}" if there else ""
         raise OptionError(f"The recipe {recipe} takes --strategy {' or '.join(choices)}, not {strategy!r}{there}.")
     if strategy == "random":

@@ -85,7 +85,7 @@ def saved_options(folder, stage, given):
         raise UserError(f"{folder} is a run of {maker}, which this command cannot go on with")
     differing = []
     for name, value in given.items():
-        if value == options.get(name) or name in MAY_CHANGE:
+        if value == options.get(name) or (name in MAY_CHANGE and name in options):
             continue
         if name == "ops" and same_module(value, options.get(name, "")):
             continue
@@ -95,7 +95,7 @@ def saved_options(folder, stage, given):
     if differing:
         raise UserError(
             f"cannot go on with {folder} under other options: {', '.join(differing)}; leave them out, or start a new "
-            "run (a resumed one may have more --epochs, another --logdir and --checkpoint_minutes)"
+            "run (a resumed one may have more --epochs, another --logdir, --checkpoint_minutes and --derive_num_sample)"
         )
     return types.SimpleNamespace(**options | given)
 
@@ -137,7 +137,10 @@ class Run:
 
     @classmethod
     def resume(cls, folder, logdir, options):
-        """Goes on with a run, in its own folder, or, given a `logdir`, in a copy of it there."""
+        """Goes on with a run, in its own folder, or, given a `logdir`, in a copy of it there.
+
+        Its options become the given ones; None leaves them as they are.
+        """
         folder = pathlib.Path(folder).resolve()
         if logdir is not None:
             copy = pathlib.Path(logdir).resolve() / folder.parent.name / folder.name
@@ -148,8 +151,9 @@ class Run:
                     raise UserError(f"cannot copy {folder} to {copy}: {error}") from None
                 folder = copy
         run = cls(folder)
-        saved = json.loads((folder / "config.json").read_text())
-        run.save_json("config.json", saved | vars(options))
+        if options is not None:
+            saved = json.loads((folder / "config.json").read_text())
+            run.save_json("config.json", saved | vars(options))
         return run
 
     @contextlib.contextmanager
@@ -430,7 +434,8 @@ class Keep(keras.callbacks.Callback):
             raise UserError(
                 f"{wrong[0]} is not finite at step {int(self.model.step.numpy())}, learning rate "
                 f"{float(self.model.learning_rate.numpy()):g}: start again with a smaller --learning_rate or "
-                f"--grad_clip; the last good checkpoint stays in {self.run.folder}"
+                "--grad_clip (ENAS: --shared_lr, --shared_grad_clip); "
+                f"the last good checkpoint stays in {self.run.folder}"
             )
 
 

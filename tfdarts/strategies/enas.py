@@ -119,8 +119,8 @@ class Enas(Learner):
         """The score on a batch of the controller's phase, of which it is the `first` or not."""
         return self.score(batch, arc)
 
-    def draw(self, purpose):
-        """Seed of this step's random numbers."""
+    def stream(self, purpose):
+        """Seed of this step's random numbers for a purpose."""
         return tf.stack([tf.constant(self.seed + (purpose << 32), tf.int64), self.step.value])
 
     def train_step(self, data):
@@ -133,8 +133,8 @@ class Enas(Learner):
         return self.results()
 
     def _shared_step(self, batch):
-        arc = self.controller(self.draw(_SHARED), uniform=not self.policy.updates).arc
-        loss, gradient, logits, labels = self.shared_loss(batch, arc, self.draw(_DROPOUT))
+        arc = self.controller(self.stream(_SHARED), uniform=not self.policy.updates).arc
+        loss, gradient, logits, labels = self.shared_loss(batch, arc, self.stream(_DROPOUT))
         self.descend(optimizers.flatten(self.network.trainable_variables), gradient)
         self.update_metrics(loss, logits, labels)
         return tf.no_op()
@@ -160,7 +160,7 @@ class Enas(Learner):
         """REINFORCE on one drawn architecture: `position` counts them from 0 in an epoch."""
         policy, variables, first = self.policy, self.controller.trainable_variables, tf.equal(position, 0)
         with tf.GradientTape() as tape:
-            sample = self.controller(self.draw(_CONTROLLER))
+            sample = self.controller(self.stream(_CONTROLLER))
             with tape.stop_recording():
                 reward = self.reward(batch, sample.arc, first)
                 advantage = self._advantage(reward, sample.entropies, first)
@@ -189,7 +189,7 @@ class Enas(Learner):
         if policy.optimizer == "sgd":
             weights, _ = optimizers.sgd(weights, gradient, tf.zeros_like(weights), rate, 0.0, 0.0)
         else:
-            # TensorFlow 1's Adam, which the authors ran, adds epsilon before the second moment is corrected.
+            # TensorFlow 1's Adam adds epsilon before the second moment is corrected: so did the authors on images.
             epsilon = policy.epsilon / tf.sqrt(1 - tf.pow(policy.betas[1], tf.cast(count, weights.dtype)))
             moments = (self.first.value, self.second.value)
             weights, *moments = optimizers.adam(weights, gradient, *moments, count, rate, policy.betas, 0.0, epsilon)
