@@ -396,8 +396,8 @@ def test_several_runs_are_compared(search, tmp_path):
     rows = [Parser(row).texts for row in table.split("<tr>")[2:]]
     assert len(rows) == 3
     first, second, third = (" | ".join(row) for row in rows)
-    assert "20260101-000000 | search | digits" in first and "79.00 %" in first
-    assert "other | search | digits | 7 | 3 of 4 | 59.00 %" in second and "0:00:08" in second
+    assert "20260101-000000 | search by darts | digits" in first and "79.00 %" in first
+    assert "other | search by darts | digits | 7 | 3 of 4 | 59.00 %" in second and "0:00:08" in second
     assert "training | training | digits | 5 | 1" in third
     assert "12.35 %" in third or "12.34 %" in third
     assert "1,234,567" in third and "0:01:01" in third
