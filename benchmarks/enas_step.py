@@ -53,7 +53,7 @@ def step(space, form, batch_size, units):
         network = on_enas.supernet(options, (32, 32, 3), 10)
         inputs, labels = (tf.random.normal((batch_size, 32, 32, 3)),), tf.zeros((batch_size,), tf.int32)
     weights = network.trainable_variables
-    tensors = tf.nest.map_structure(tf.constant, drawn if space != "micro" else tf.constant(drawn))
+    tensors = tf.constant(drawn) if space == "micro" else tuple(map(tf.constant, drawn))
     arc = drawn if form == "fixed" else tensors
 
     def run_step(arc):
