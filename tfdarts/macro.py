@@ -22,6 +22,7 @@ from tfdarts.enas_layers import (
     depthwise,
     he_normal,
     max_pool,
+    max_pool_in_branch,
 )
 from tfdarts.genotype import MACRO_OPS
 from tfdarts.network import TrainedNetwork
@@ -193,7 +194,7 @@ class SampledOperation(keras.layers.Layer):
             convolution(i, [tf.convert_to_tensor(kernel) for kernel in kernels])
             for i, kernels in enumerate(self.kernels)
         ]
-        branches += [lambda pool=pool: (pool(x), statistics) for pool in POOLS.values()]
+        branches += [lambda pool=pool: (pool(x), statistics) for pool in (average_pool, max_pool_in_branch)]
         y, statistics = choose(op, branches)
         if training:
             self.statistics.assign(statistics)

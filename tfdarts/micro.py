@@ -24,6 +24,7 @@ from tfdarts.enas_layers import (
     depthwise,
     he_normal,
     max_pool,
+    max_pool_in_branch,
 )
 from tfdarts.evalnet import fixed_edges
 from tfdarts.network import CellNetwork, plan
@@ -162,7 +163,7 @@ class SharedCell(keras.layers.Layer):
             lambda: shared_separable(x, *small),
             lambda: shared_separable(x, *large),
             lambda: average_pool(x),
-            lambda: max_pool(x),
+            lambda: max_pool_in_branch(x),
             lambda: x,
         )
         return choose(op, branches)
