@@ -25,6 +25,7 @@ import tfdarts  # noqa: F401, I001  before TensorFlow, for the environment that 
 import tensorflow as tf
 
 from tfdarts import language, macro, micro, on_enas, recipes, run
+from tfdarts.choose import choose
 
 SPACES = {"macro": "enas_macro", "micro": "enas_micro", "recurrent": "enas_ptb"}
 FORMS = ("sampled", "fixed", "all")
@@ -42,9 +43,8 @@ def step(space, form, batch_size, units):
     given = {"batch_size": batch_size} if space != "recurrent" else {"nhid": units, "data": ""}
     options = recipes.resolve(SPACES[space], "search", given, {"seed": 0, "jit_compile": False})
     (drawn,) = on_enas.architectures(options, 1)
-    if form == "all":
-        for module in (language, macro, micro):
-            module.choose = choose_all
+    for module in (language, macro, micro):  # until the next call, before which this one's graph is traced
+        module.choose = choose_all if form == "all" else choose
     if space == "recurrent":
         network = on_enas.shared_language_model(options, WORDS)
         labels = tf.random.uniform((options.bptt, options.batch_size), 0, WORDS, tf.int32)
@@ -97,11 +97,8 @@ def compare(space, args):
     for form in FORMS:
         command = [sys.executable, sys.argv[0], "--only", space, "--memory", form, *sizes]
         memory[form] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
-        original = [module.choose for module in (language, macro, micro)]
         steps[form] = step(space, form, args.batch_size, args.units)
         steps[form]().numpy()
-        for module, choose in zip((language, macro, micro), original):
-            module.choose = choose
     for _ in range(args.rounds):
         for form in FORMS:
             start = time.perf_counter()

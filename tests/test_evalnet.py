@@ -8,8 +8,9 @@ import tensorflow as tf
 from tests import reference
 from tfdarts import cost, genotype, space
 from tfdarts.evalnet import EvaluationNetwork, fixed_edges
+from tfdarts.network import dropout_factors
 from tfdarts.supernet import Supernet
-from tfdarts.training import Training, dropout_factors
+from tfdarts.training import Training
 
 COUNTS = [
     n

@@ -77,15 +77,16 @@ def given(stage):
 
 def options(stage, genotypes=()):
     """The resolved options of a stage: the recipe's or the resumed run's, and over them what the user gave."""
+    wanted = given(stage)
     if FLAGS.resume is not None:
-        result = run_folder.saved_options(FLAGS.resume, stage, given(stage))
+        result = run_folder.saved_options(FLAGS.resume, stage, wanted)
         recipes.check_ranges(vars(result))
     else:
         where = space(genotypes)
-        recipe = FLAGS.recipe or recipes.default(where, given(stage).get("strategy"))
+        recipe = FLAGS.recipe or recipes.default(where, wanted.get("strategy"))
         common = {name: value for name, (value, _) in _COMMON.items()}
         common |= dict.fromkeys(operations.option_flags() if where == "conv" else ())
-        result = types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, given(stage), common)), seen=None)
+        result = types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, wanted, common)), seen=None)
     FLAGS["batch_size"].value = result.batch_size  # what the advice after running out of memory halves
     return result
 

@@ -11,6 +11,7 @@ from tfdarts import genotype as genotypes
 from tfdarts import recurrent
 from tfdarts import space as spaces
 from tfdarts.choose import choose
+from tfdarts.network import dropout_factors
 
 
 def dropout_masks(rates, words, batch, units, seed, dtype):
@@ -31,9 +32,8 @@ def dropout_masks(rates, words, batch, units, seed, dtype):
     masks, shapes = {}, {"dropoute": (words, 1), "wdrop": (units, 2 * units)}
     for index, (name, rate) in enumerate(sorted(rates.items())):
         if rate:
-            shape = shapes.get(name, (batch, units))
-            draw = tf.random.stateless_uniform(shape, tf.stack([seed[0], seed[1] + (index << 40)]), dtype=dtype)
-            masks[name] = tf.floor(draw + (1 - rate)) / (1 - rate)
+            draw = tf.stack([seed[0], seed[1] + (index << 40)])
+            masks[name] = dropout_factors(shapes.get(name, (batch, units)), rate, draw, dtype)
     return masks
 
 

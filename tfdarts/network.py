@@ -32,6 +32,21 @@ def plan(layers, channels, halving=None):
     return cells
 
 
+def dropout_factors(shape, probability, seed, dtype="float32"):
+    """Factors for dropout, and for drop-path (FractalNet, Larsson et al. 2017, arXiv:1605.07648).
+
+    Args:
+        shape: tuple of ints and tensors.
+        probability: of a factor being 0; a number, or a tensor that fits `shape`.
+        seed: two integers.
+
+    Returns:
+        A tensor of 0 and 1 / (1 - probability).
+    """
+    keep = 1 - probability
+    return tf.floor(keep + tf.random.stateless_uniform(shape, seed, dtype=dtype)) / keep
+
+
 class Conv3x3(keras.layers.Layer):
     """3x3 convolution without bias, one row of zeros on every side, and BatchNorm with scale and offset."""
 
@@ -98,8 +113,6 @@ class TrainedNetwork(keras.Model):
     `image_size`, `augmentation`; None if unknown.
     """
 
-    drop_path_share = 1.0  # by which a network's drop-path probability is multiplied, or a tensor with one per cell
-
     def preprocess(self, pixels):
         """Pixels from 0 to 255, `(batch, height, width, channels)`, to what the network was trained on."""
         known = self.options["preprocessing"]
@@ -114,6 +127,8 @@ class CellNetwork(TrainedNetwork):
 
     A subclass has `genotype`, `cells`, `auxiliary_head` (or None) and `auxiliary_after`, the cell whose map that gets.
     """
+
+    drop_path_share = 1.0  # of the drop-path probability that a cell has; or one for each cell
 
     @property
     def drop_path_shape(self):

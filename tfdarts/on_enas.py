@@ -34,7 +34,7 @@ def controller(options):
 
 def policy(options, one_pass):
     """How the controller is trained; `one_pass` is the number of training batches."""
-    images_or_text = {"epsilon": 1e-3, "betas": (0.0, 0.999)} if options.space != "recurrent" else {}
+    adam = {"epsilon": 1e-3, "betas": (0.0, 0.999)} if options.space != "recurrent" else {}
     return Policy(
         options.shared_max_step or one_pass,
         options.controller_max_step if options.strategy == "enas" else 0,
@@ -45,7 +45,7 @@ def policy(options, one_pass):
         baseline_decay=options.ema_baseline_decay,
         penalty_weight=getattr(options, "skip_weight", 0.0),
         derived=options.derive_num_sample,
-        **images_or_text,
+        **adam,
     )
 
 

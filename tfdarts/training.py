@@ -5,28 +5,14 @@ import tensorflow as tf
 
 from tfdarts import optimizers
 from tfdarts.learner import Learner
-
-
-def dropout_factors(shape, probability, seed):
-    """Factors for dropout, and for drop-path (FractalNet, Larsson et al. 2017, arXiv:1605.07648).
-
-    Args:
-        shape: tuple of ints and tensors.
-        probability: of a factor being 0; a number, or a tensor that fits `shape`.
-        seed: two integers.
-
-    Returns:
-        A tensor of 0 and 1 / (1 - probability).
-    """
-    keep = 1.0 - probability
-    return tf.floor(keep + tf.random.stateless_uniform(shape, seed)) / keep
+from tfdarts.network import dropout_factors
 
 
 class Training(Learner):
     """Trains a `TrainedNetwork` by `fit` on `(images, labels)`, and tests it by `evaluate`.
 
     Args:
-        network: built `TrainedNetwork`; with `drop_path_prob` an `EvaluationNetwork`.
+        network: built `TrainedNetwork`; with `drop_path_prob` a `CellNetwork`.
         learning_rate: of the first step; a callback sets `self.learning_rate` later on.
         momentum, weight_decay, grad_clip, nesterov: of SGD.
         auxiliary_weight: weight of the auxiliary classifier's loss.

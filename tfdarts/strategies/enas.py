@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfdarts import optimizers
 from tfdarts.language_training import Reading, cross_entropy
 from tfdarts.learner import Learner
-from tfdarts.training import dropout_factors
+from tfdarts.network import dropout_factors
 
 # What random numbers are for: each draws from a stream of its own.
 _SHARED, _CONTROLLER, _DERIVE, _DROPOUT = range(1, 5)
