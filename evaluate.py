@@ -9,9 +9,13 @@ import pathlib
 
 from absl import flags
 
-from tfdarts import cli, on_images, on_text, run, saved, under_multipliers
-from tfdarts.evalnet import EvaluationNetwork
-from tfdarts.language import EvaluationLanguageModel
+from tfdarts import approximation as under_multipliers
+from tfdarts import on_images, on_text
+from tfdarts import saving as saved
+from tfdarts.cli import flags as cli
+from tfdarts.runs import run
+from tfdarts.spaces.conv.network import EvaluationNetwork
+from tfdarts.spaces.recurrent.network import EvaluationLanguageModel
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model_path", None, "a model.keras that train.py saved")

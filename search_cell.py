@@ -7,7 +7,11 @@ import json
 
 from absl import flags
 
-from tfdarts import cli, on_enas, recipes, run, space, visualize
+from tfdarts import on_enas, recipes
+from tfdarts import operations as space
+from tfdarts.cli import flags as cli
+from tfdarts.report import drawing as visualize
+from tfdarts.runs import run
 from tfdarts.strategies import random
 
 FLAGS = flags.FLAGS

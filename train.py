@@ -8,7 +8,9 @@ import pathlib
 
 from absl import flags
 
-from tfdarts import cli, genotype, run
+from tfdarts import genotype
+from tfdarts.cli import flags as cli
+from tfdarts.runs import run
 
 FLAGS = flags.FLAGS
 cli.define("train")

@@ -10,7 +10,11 @@ import re
 
 from absl import flags
 
-from tfdarts import charts, cli, genotype, history, visualize
+from tfdarts import genotype
+from tfdarts.cli import flags as cli
+from tfdarts.report import charts
+from tfdarts.report import drawing as visualize
+from tfdarts.runs import history
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("format", "svg", visualize.FORMATS, "file format of the cells")

@@ -23,7 +23,7 @@ import tfdarts  # noqa: F401, I001  before TensorFlow, for the environment that 
 import numpy as np
 import tensorflow as tf
 
-from ops import multipliers, quantised
+from tfdarts.ops import multipliers, quantised
 
 ROOT = pathlib.Path(__file__).parent.parent
 TABLES = "truncated:4 broken_array:0,4 7C1 2AC rank12 rank16 mitchell L40 exact".split()

@@ -24,8 +24,12 @@ import tfdarts  # noqa: F401, I001  before TensorFlow, for the environment that 
 
 import tensorflow as tf
 
-from tfdarts import language, macro, micro, on_enas, recipes, run
-from tfdarts.choose import choose
+from tfdarts import on_enas, recipes
+from tfdarts.spaces.recurrent import network as language
+from tfdarts.spaces.macro import network as macro
+from tfdarts.spaces.micro import network as micro
+from tfdarts.runs import run
+from tfdarts.layers.choose import choose
 
 SPACES = {"macro": "enas_macro", "micro": "enas_micro", "recurrent": "enas_ptb"}
 FORMS = ("sampled", "fixed", "all")

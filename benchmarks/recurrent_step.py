@@ -21,9 +21,10 @@ def one_kind(args):
     """Measures one kind of step in this process; as in the other program, without dropout and regularisers."""
     import numpy as np
 
-    from tfdarts import run, space
+    from tfdarts import operations as space
     from tfdarts.data import text
-    from tfdarts.language import LanguageSupernet
+    from tfdarts.runs import run
+    from tfdarts.spaces.recurrent.network import LanguageSupernet
     from tfdarts.strategies.language import LanguageDarts
 
     run.configure_tensorflow()

@@ -23,7 +23,7 @@ def layers(patch, vertical, units):
     import keras
     import numpy as np
 
-    from tfdarts import renet
+    from tfdarts.spaces.renet import network as renet
 
     class Forms(keras.layers.Layer):
         """Stands where our cell stands: Keras's LSTM once in each direction, lines first."""
@@ -53,7 +53,7 @@ def layers(patch, vertical, units):
 
 
 def main(args):
-    from tfdarts import run
+    from tfdarts.runs import run
 
     run.configure_tensorflow()  # before TensorFlow, for the environment
 

@@ -14,9 +14,10 @@ from benchmarks import measure
 
 def one_kind(args):
     """Measures the step in this process."""
-    from tfdarts import genotype, run
-    from tfdarts.evalnet import EvaluationNetwork
-    from tfdarts.training import Training
+    from tfdarts import genotype
+    from tfdarts.runs import run
+    from tfdarts.spaces.conv.network import EvaluationNetwork
+    from tfdarts.training.trainer import Training
 
     run.configure_tensorflow()
     network = EvaluationNetwork(genotype.load("DARTS_V2"), 10, args.init_channels, args.layers, auxiliary=True)

@@ -5,9 +5,8 @@
 
 import keras
 import tensorflow as tf
-
-from ops.common import BatchNorm, per_channel
-from ops.regular import OPS as REGULAR
+from tfdarts.ops.common import BatchNorm, per_channel
+from tfdarts.ops.regular import OPS as REGULAR
 
 
 class Conv3x3(keras.layers.Layer):

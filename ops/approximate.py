@@ -9,8 +9,7 @@ import functools
 import types
 
 import tensorflow as tf
-
-from ops import common, multipliers, quantised, regular
+from tfdarts.ops import common, multipliers, quantised, regular
 
 OPTIONS = {
     "mul_table": ("exact", f"multiplier: {multipliers.NAMES}, or FILE.bin of 65,536 little-endian uint16"),

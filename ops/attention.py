@@ -8,9 +8,8 @@ form (`affine=False`) the LayerNorm has no scale and offset, and is computed onc
 
 import keras
 import tensorflow as tf
-
-from ops import regular
-from ops.common import BN_EPSILON, fan_in_uniform, grouped_conv, scale_edges, tile_edges
+from tfdarts.ops import regular
+from tfdarts.ops.common import BN_EPSILON, fan_in_uniform, grouped_conv, scale_edges, tile_edges
 
 HEADS = 2
 HEAD_SIZE = 32  # as in the paper, at every width

@@ -10,9 +10,8 @@ import warnings
 
 import keras
 import tensorflow as tf
-
-from ops import regular
-from ops.common import BatchNorm, FactorizedReduce, fan_in_uniform, grouped_conv, scale_edges, tile_edges
+from tfdarts.ops import regular
+from tfdarts.ops.common import BatchNorm, FactorizedReduce, fan_in_uniform, grouped_conv, scale_edges, tile_edges
 
 RATIO = 16
 

@@ -21,9 +21,8 @@ import typing
 
 import numpy as np
 import tensorflow as tf
-
-from ops import multipliers
-from ops.common import grouped_conv
+from tfdarts.ops import multipliers
+from tfdarts.ops.common import grouped_conv
 
 LEVELS = 255
 LARGEST_RANK = 16  # for the sum by convolution; measured (benchmarks/approximate_conv.py)

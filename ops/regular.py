@@ -13,8 +13,7 @@ The searched operations can also be built with `wide=True`, for a map that holds
 
 import keras
 import tensorflow as tf
-
-from ops.common import (
+from tfdarts.ops.common import (
     BatchNorm,
     Convolving,
     FactorizedReduce,

@@ -75,12 +75,9 @@ def main():
     import sklearn.datasets
     import tensorflow_datasets
 
-    import tfdarts.cli
+    import tfdarts.cli.flags
     import tfdarts.cost
-    import tfdarts.strategies.darts
-    import tfdarts.supernet
-    import tfdarts.training
-    import tfdarts.visualize  # noqa: F401
+    import tfdarts.report.drawing  # noqa: F401
 
     del PIL, sklearn, tensorflow_datasets
     for line in sys.stdin:

@@ -6,11 +6,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfdarts.ops import approximate, multipliers, quantised
 
-from ops import approximate, multipliers, quantised
 from tests import reference
-from tfdarts import evalnet, genotype, saved, space, under_multipliers
-from tfdarts.space import SpaceError
+from tfdarts import approximation as under_multipliers
+from tfdarts import genotype
+from tfdarts import operations as space
+from tfdarts import saving as saved
+from tfdarts.operations import SpaceError
+from tfdarts.spaces.conv import network as evalnet
 
 TABLE = "broken_array:1,5"
 OPS = approximate.make(TABLE, "moving", False).OPS

@@ -7,12 +7,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfdarts.ops import attention
 
-from ops import attention
 from tests import reference
-from tfdarts import cost, space
+from tfdarts import cost
+from tfdarts import operations as space
+from tfdarts.spaces.conv.supernet import Supernet
 from tfdarts.strategies.darts import Darts
-from tfdarts.supernet import Supernet
 
 SIZES = [(4, 4), (1, 1), (2, 3), (9, 7)]
 

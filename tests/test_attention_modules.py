@@ -2,11 +2,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfdarts.ops import attention_modules, regular
+from tfdarts.ops.attention_modules import OPS
 
-from ops import attention_modules, regular
-from ops.attention_modules import OPS
 from tests import reference
-from tfdarts import cost, space
+from tfdarts import cost
+from tfdarts import operations as space
 
 MANIFEST = reference.load("attention/manifest.json")
 CASES = [(case["module"], case["prefix"]) for cases in MANIFEST["files"].values() for case in cases]

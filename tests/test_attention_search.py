@@ -7,13 +7,15 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfdarts import genotype, optimizers, space
-from tfdarts.evalnet import EvaluationNetwork
+from tfdarts import genotype
+from tfdarts import operations as space
 from tfdarts.genotype import Genotype
-from tfdarts.space import LOCATIONS
+from tfdarts.operations import LOCATIONS
+from tfdarts.spaces.conv.network import EvaluationNetwork
+from tfdarts.spaces.conv.supernet import Supernet
 from tfdarts.strategies.darts import Darts
-from tfdarts.supernet import Supernet
-from tfdarts.training import Training
+from tfdarts.training import optimizers
+from tfdarts.training.trainer import Training
 
 TABLES = {"alphas": "{}", "betas": "{}_after", "gammas": "{}_end"}
 

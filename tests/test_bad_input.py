@@ -14,7 +14,7 @@ import pytest
 
 from tests.test_sources import noise, save_folder, save_npz, save_tfds
 from tfdarts import genotype
-from tfdarts.evalnet import EvaluationNetwork
+from tfdarts.spaces.conv.network import EvaluationNetwork
 
 TRAIN = ["train.py", "--recipe", "digits", "--arch", "digits", "--init_channels", "2", "--layers", "3"]
 SEARCH = ["search_cell.py", "--recipe", "digits"]

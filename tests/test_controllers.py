@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfdarts import controllers
+from tfdarts.layers import controllers
 
 NAMES = {
     "first": "g_emb",

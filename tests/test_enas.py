@@ -6,8 +6,10 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfdarts import controllers, on_enas, optimizers, recipes
+from tfdarts import on_enas, recipes
+from tfdarts.layers import controllers
 from tfdarts.strategies.enas import Enas, EnasOnImages, EnasOnText, Policy
+from tfdarts.training import optimizers
 
 # Planted problems: a controller, the best architecture as the numbers of its choices.
 PROBLEMS = {

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdarts.choose import choose
-from tfdarts.enas_layers import BatchStatistics, DebiasedBatchNorm, FactorizedReduce, average_pool
+from tfdarts.layers.choose import choose
+from tfdarts.layers.tf1 import BatchStatistics, DebiasedBatchNorm, FactorizedReduce, average_pool
 
 X = np.random.default_rng(0).normal(1.0, 2.0, (4, 3, 5, 5, 2))  # four batches
 

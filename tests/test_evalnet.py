@@ -6,11 +6,12 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfdarts import cost, genotype, space
-from tfdarts.evalnet import EvaluationNetwork, fixed_edges
-from tfdarts.network import dropout_factors
-from tfdarts.supernet import Supernet
-from tfdarts.training import Training
+from tfdarts import cost, genotype
+from tfdarts import operations as space
+from tfdarts.layers.network import dropout_factors
+from tfdarts.spaces.conv.network import EvaluationNetwork, fixed_edges
+from tfdarts.spaces.conv.supernet import Supernet
+from tfdarts.training.trainer import Training
 
 COUNTS = [
     n

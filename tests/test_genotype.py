@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from tfdarts import genotype, space, visualize
+from tfdarts import genotype
+from tfdarts import operations as space
 from tfdarts.genotype import (
     MICRO_OPS,
     Genotype,
@@ -12,7 +13,8 @@ from tfdarts.genotype import (
     MicroGenotype,
     RecurrentGenotype,
 )
-from tfdarts.visualize import ascii_drawing
+from tfdarts.report import drawing as visualize
+from tfdarts.report.drawing import ascii_drawing
 
 CELL = "[('sep_conv_3x3', 1), ('skip_connect', 0), ('dil_conv_5x5', 2), ('max_pool_3x3', 0)]"
 TEXT = f"Genotype(normal={CELL}, normal_concat=range(2, 4), reduce={CELL}, reduce_concat=[2, 3])"

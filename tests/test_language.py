@@ -8,16 +8,20 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfdarts.ops.recurrent import SEARCHED
 
-from ops.recurrent import SEARCHED
 from tests import reference
-from tfdarts import genotype, optimizers, recurrent, run, space
+from tfdarts import genotype
+from tfdarts import operations as space
 from tfdarts.data import text
 from tfdarts.genotype import RecurrentGenotype
-from tfdarts.language import EvaluationLanguageModel, LanguageSupernet, dropout_masks
-from tfdarts.language_training import FinishEpoch, LanguageTraining, cross_entropy
+from tfdarts.layers import recurrent
+from tfdarts.runs import run
+from tfdarts.spaces.recurrent.network import EvaluationLanguageModel, LanguageSupernet, dropout_masks
 from tfdarts.strategies import hypergradient
 from tfdarts.strategies.language import LanguageDarts
+from tfdarts.tasks.text import FinishEpoch, LanguageTraining, cross_entropy
+from tfdarts.training import optimizers
 
 ACTIVATIONS = space.load("recurrent", recurrent=True)
 WEIGHTS = {"embedding": "embedding", "bias": "decoder_bias", "start": "W0", "kernels": "Ws"}
@@ -68,7 +72,7 @@ def test_language_model(name, floatx, monkeypatch):
     learner = cls(net, 3, 5, alpha=float(arrays["alpha"]), beta=float(arrays["beta"]))
     masks = {ours: arrays[theirs].astype(floatx) for ours, theirs in MASKS.items() if theirs in arrays}
     masks = {name: mask[0] if mask.ndim == 3 else mask for name, mask in masks.items()}
-    monkeypatch.setattr("tfdarts.language_training.dropout_masks", lambda *_: masks)
+    monkeypatch.setattr("tfdarts.tasks.text.dropout_masks", lambda *_: masks)
     batch = (arrays["tokens"], arrays["targets"], tf.constant(arrays["h0"][0], floatx), None, 1.0)
     weights = optimizers.flatten(net.trainable_variables)
     alphas = tf.constant(arrays["arch_weights"].ravel() if search else [], floatx)

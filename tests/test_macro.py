@@ -4,9 +4,10 @@ import tensorflow as tf
 
 import tfdarts
 from tests import reference
-from tfdarts import cost, genotype, saved
+from tfdarts import cost, genotype
+from tfdarts import saving as saved
 from tfdarts.genotype import MACRO_OPS, MacroGenotype
-from tfdarts.macro import Entries, MacroNetwork, MacroSupernet
+from tfdarts.spaces.macro.network import Entries, MacroNetwork, MacroSupernet
 
 FIXED, SEARCH = reference.load("enas/macro_fixed"), reference.load("enas/macro_supernet")
 TOLERANCE = 2e-5

@@ -5,8 +5,10 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfdarts import cost, genotype, micro, saved
+from tfdarts import cost, genotype
+from tfdarts import saving as saved
 from tfdarts.genotype import MicroGenotype
+from tfdarts.spaces.micro import network as micro
 
 COUNTS = reference.load("enas/param_counts.json")
 OTHER_NAMES = {"gamma": "scale", "beta": "offset"}

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from tfdarts import cost, on_images, recipes, run, visualize
-from tfdarts import space as operations
+from tfdarts import cost, on_images, operations, recipes
+from tfdarts.report import drawing as visualize
+from tfdarts.runs import run
 
 ROOT = pathlib.Path(__file__).parent.parent
 TINY = {"init_channels": 2, "layers": 1, "nodes": 1, "multiplier": 1, "batch_size": 300, "epochs": 2}

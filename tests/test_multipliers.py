@@ -2,10 +2,10 @@ import json
 
 import numpy as np
 import pytest
+from tfdarts.ops import multipliers
 
-from ops import multipliers
 from tests import reference
-from tfdarts import multipliers as figures
+from tfdarts.cli import multipliers as figures
 from tfdarts.errors import UserError
 
 CIRCUITS = reference.load("approximate/tables")

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfdarts.ops import regular
+from tfdarts.ops.common import FactorizedReduce, ReLUConvBN
 
-from ops import regular
-from ops.common import FactorizedReduce, ReLUConvBN
 from tests import reference
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -138,7 +138,7 @@ def test_an_even_kernel_is_refused():
 def test_grouped_conv_has_its_gradient_with_and_without_onednn(onednn):
     program = """
 import numpy as np, tensorflow as tf
-from ops.common import grouped_conv
+from tfdarts.ops.common import grouped_conv
 
 draw = np.random.default_rng(0).normal
 x, kernel = tf.constant(draw(size=(2, 3, 3, 8)), "float32"), tf.constant(draw(size=(1, 1, 4, 6)), "float32")

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdarts import evalnet, genotype, run, saved, space
+from tfdarts import genotype
+from tfdarts import operations as space
+from tfdarts import saving as saved
+from tfdarts.runs import run
+from tfdarts.spaces.conv import network as evalnet
 
 ROOT = pathlib.Path(__file__).parent.parent
 TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "3", "--epochs", "1", "--batch_size", "300"]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfdarts.ops import multipliers, quantised
+from tfdarts.ops.quantised import Geometry, Multiplier
 
-from ops import multipliers, quantised
-from ops.quantised import Geometry, Multiplier
 from tests import reference
 
 TABLES = reference.load("approximate/tables")

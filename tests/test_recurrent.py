@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfdarts.ops.recurrent import OPS, SEARCHED
 
-from ops.recurrent import OPS, SEARCHED
 from tests import reference
-from tfdarts import recurrent
+from tfdarts.layers import recurrent
 
 NAMES = SEARCHED  # the goldens number the activations in this order
 EVALUATION = ("eval_cell_darts_v1", "eval_cell_darts_v2", "eval_cell_enas")

@@ -2,12 +2,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfdarts.ops.recurrent import OPS, SEARCHED
 
-from ops.recurrent import OPS, SEARCHED
 from tests import reference
-from tfdarts import cost, genotype, optimizers, recurrent, renet, saved, space
+from tfdarts import cost, genotype
+from tfdarts import operations as space
+from tfdarts import saving as saved
+from tfdarts.layers import recurrent
+from tfdarts.spaces.renet import network as renet
 from tfdarts.strategies.darts import Darts
-from tfdarts.training import Training
+from tfdarts.training import optimizers
+from tfdarts.training.trainer import Training
 
 ACTIVATIONS = space.load("recurrent", recurrent=True)
 VARIANTS = tuple(renet.VARIANTS)

@@ -11,13 +11,15 @@ import xml.etree.ElementTree as ET
 import pytest
 from PIL import Image, ImageChops
 
-from tfdarts import charts, history, visualize
-from tfdarts.canvas import Canvas
 from tfdarts.errors import UserError
 from tfdarts.genotype import Genotype
-from tfdarts.page import page
-from tfdarts.supernet import edge_names, strongest
-from tfdarts.visualize import Drawing, Graph, graphs
+from tfdarts.report import charts
+from tfdarts.report import drawing as visualize
+from tfdarts.report.canvas import Canvas
+from tfdarts.report.drawing import Drawing, Graph, graphs
+from tfdarts.report.page import page
+from tfdarts.runs import history
+from tfdarts.spaces.conv.supernet import edge_names, strongest
 
 OPERATIONS = ["none", "max_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_5x5"]
 SVG = "{http://www.w3.org/2000/svg}"

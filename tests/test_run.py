@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import pytest
 
-from tfdarts import run
 from tfdarts.errors import UserError
-from tfdarts.learner import Learner
+from tfdarts.runs import run
+from tfdarts.training.learner import Learner
 
 ROOT = pathlib.Path(__file__).parent.parent
 TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "3", "--batch_size", "120", "--epochs", "2"]

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfdarts import visualize
 from tfdarts.genotype import ENAS_ACTIVATIONS, RecurrentGenotype
-from tfdarts.language import EvaluationLanguageModel, SharedLanguageModel
-from tfdarts.language_training import cross_entropy
+from tfdarts.report import drawing as visualize
+from tfdarts.spaces.recurrent.network import EvaluationLanguageModel, SharedLanguageModel
+from tfdarts.tasks.text import cross_entropy
 
 ARC = ((2, 1, 0, 3), (0, 0, 1))  # leaves 2 and 3
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdarts import space
-from tfdarts.space import SpaceError
+from tfdarts import operations as space
+from tfdarts.operations import SpaceError
+from tfdarts.spaces.conv.supernet import Supernet
 from tfdarts.strategies.darts import Darts
-from tfdarts.supernet import Supernet
 
 PLAIN = """
 import keras

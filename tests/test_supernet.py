@@ -4,10 +4,11 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfdarts import optimizers, space
+from tfdarts import operations as space
+from tfdarts.spaces.conv.supernet import Supernet, strongest
 from tfdarts.strategies import hypergradient
 from tfdarts.strategies.darts import Darts
-from tfdarts.supernet import Supernet, strongest
+from tfdarts.training import optimizers
 
 INPUTS, EXPECTED = reference.load("supernet/inputs"), reference.load("supernet/expected")
 CONFIG = reference.load("supernet/config.json")["config"]

@@ -4,6 +4,11 @@ Importing it registers the networks' classes, so that `keras.saving.load_model` 
 """
 
 import os
+import pathlib
+
+# In a clone the operation modules are in `ops/`, beside this folder; a package has them within, as `tfdarts/ops/`.
+if not (pathlib.Path(__file__).parent / "ops").exists():
+    __path__.append(str(pathlib.Path(__file__).parent.parent))
 
 from tfdarts.quiet import quiet
 
@@ -16,10 +21,10 @@ with quiet():
 
     tf.config.list_physical_devices("GPU")  # where there is none, the first look for one complains
 
-    from tfdarts.evalnet import EvaluationNetwork
-    from tfdarts.language import EvaluationLanguageModel
-    from tfdarts.macro import MacroNetwork
-    from tfdarts.micro import MicroNetwork
-    from tfdarts.renet import ReNetNetwork
+    from tfdarts.spaces.conv.network import EvaluationNetwork
+    from tfdarts.spaces.macro.network import MacroNetwork
+    from tfdarts.spaces.micro.network import MicroNetwork
+    from tfdarts.spaces.recurrent.network import EvaluationLanguageModel
+    from tfdarts.spaces.renet.network import ReNetNetwork
 
 __all__ = ["EvaluationLanguageModel", "EvaluationNetwork", "MacroNetwork", "MicroNetwork", "ReNetNetwork"]

@@ -6,13 +6,16 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfdarts import controllers, on_images, on_text, optimizers, run
+from tfdarts import on_images, on_text
 from tfdarts.data import images, text
 from tfdarts.genotype import SPACES
-from tfdarts.language import SharedLanguageModel
-from tfdarts.macro import MacroSupernet
-from tfdarts.micro import MicroSupernet
+from tfdarts.layers import controllers
+from tfdarts.runs import run
+from tfdarts.spaces.macro.network import MacroSupernet
+from tfdarts.spaces.micro.network import MicroSupernet
+from tfdarts.spaces.recurrent.network import SharedLanguageModel
 from tfdarts.strategies.enas import Derive, EnasOnImages, EnasOnText, Policy
+from tfdarts.training import optimizers
 
 _TEXT_RATES = ("dropout", "dropouti", "dropoute", "wdrop")
 

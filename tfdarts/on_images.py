@@ -8,16 +8,19 @@ import math
 
 import tensorflow as tf
 
-from tfdarts import cost, optimizers, run, space
+from tfdarts import cost
+from tfdarts import operations as space
 from tfdarts.data import images
 from tfdarts.errors import UserError
-from tfdarts.evalnet import EvaluationNetwork
-from tfdarts.macro import MacroNetwork
-from tfdarts.micro import MicroNetwork
-from tfdarts.renet import ReNetNetwork, ReNetSupernet
+from tfdarts.runs import run
+from tfdarts.spaces.conv.network import EvaluationNetwork
+from tfdarts.spaces.conv.supernet import Supernet
+from tfdarts.spaces.macro.network import MacroNetwork
+from tfdarts.spaces.micro.network import MicroNetwork
+from tfdarts.spaces.renet.network import ReNetNetwork, ReNetSupernet
 from tfdarts.strategies.darts import Darts
-from tfdarts.supernet import Supernet
-from tfdarts.training import Training
+from tfdarts.training import optimizers
+from tfdarts.training.trainer import Training
 
 
 def load(options):

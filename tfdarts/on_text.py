@@ -4,12 +4,14 @@ import math
 
 import tensorflow as tf
 
-from tfdarts import cost, run, space
+from tfdarts import cost
+from tfdarts import operations as space
 from tfdarts.data import text
 from tfdarts.errors import UserError
-from tfdarts.language import EvaluationLanguageModel, LanguageSupernet
-from tfdarts.language_training import FinishEpoch, LanguageTraining
+from tfdarts.runs import run
+from tfdarts.spaces.recurrent.network import EvaluationLanguageModel, LanguageSupernet
 from tfdarts.strategies.language import LanguageDarts
+from tfdarts.tasks.text import FinishEpoch, LanguageTraining
 
 VALID_COLUMNS, TEST_COLUMNS = 10, 1  # of evaluation, as the papers report it
 PTB_WORDS = 10_000

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdarts import optimizers
-from tfdarts.learner import Learner
 from tfdarts.strategies import hypergradient
+from tfdarts.training import optimizers
+from tfdarts.training.learner import Learner
 
 ORDERS = ("weights", "first", "second")
 

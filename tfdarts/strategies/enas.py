@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdarts import optimizers
-from tfdarts.language_training import Reading, cross_entropy
-from tfdarts.learner import Learner
-from tfdarts.network import dropout_factors
+from tfdarts.layers.network import dropout_factors
+from tfdarts.tasks.text import Reading, cross_entropy
+from tfdarts.training import optimizers
+from tfdarts.training.learner import Learner
 
 # What random numbers are for: each draws from a stream of its own.
 _SHARED, _CONTROLLER, _DERIVE, _DROPOUT = range(1, 5)

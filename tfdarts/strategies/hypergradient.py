@@ -9,7 +9,7 @@ import typing
 
 import tensorflow as tf
 
-from tfdarts import optimizers
+from tfdarts.training import optimizers
 
 
 class SecondOrder(typing.NamedTuple):

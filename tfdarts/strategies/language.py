@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from tfdarts import optimizers
-from tfdarts.language_training import Reading
 from tfdarts.strategies.darts import Darts
+from tfdarts.tasks.text import Reading
+from tfdarts.training import optimizers
 
 
 class LanguageDarts(Reading, Darts):

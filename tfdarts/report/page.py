@@ -10,9 +10,11 @@ import re
 import shlex
 import types
 
-from tfdarts import charts, cli, recipes
-from tfdarts.history import is_number
-from tfdarts.visualize import Drawing, ascii_drawing, graphs, operation_colours
+from tfdarts import recipes
+from tfdarts.cli import flags as cli
+from tfdarts.report import charts
+from tfdarts.report.drawing import Drawing, ascii_drawing, graphs, operation_colours
+from tfdarts.runs.history import is_number
 
 # Titles of the charts, and which metrics they show; any other metric has a chart of its own.
 GROUPS = (("Loss", "loss"), ("Accuracy", "accuracy|^top"), ("Reward", "reward"), ("Learning rate", "learning_rate"))

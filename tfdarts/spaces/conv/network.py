@@ -4,9 +4,9 @@ import keras
 import tensorflow as tf
 
 from tfdarts import genotype as genotypes
-from tfdarts import space as spaces
-from tfdarts.cell import Cell, FixedEdges
-from tfdarts.network import AuxiliaryHead, CellNetwork, CifarStem, ImageNetStem, Linear, plan
+from tfdarts import operations as spaces
+from tfdarts.layers.cell import Cell, FixedEdges
+from tfdarts.layers.network import AuxiliaryHead, CellNetwork, CifarStem, ImageNetStem, Linear, plan
 
 NETWORKS = ("cifar", "imagenet")
 

@@ -5,7 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
-from tfdarts import optimizers
+from tfdarts.training import optimizers
 
 
 class Learner(keras.Model):

@@ -10,8 +10,8 @@ import pathlib
 import graphviz
 from PIL import Image
 
-from tfdarts.canvas import INK, QUIET, Canvas, colours, text_width, tint
 from tfdarts.genotype import NONE
+from tfdarts.report.canvas import INK, QUIET, Canvas, colours, text_width, tint
 
 FORMATS = ("svg", "pdf", "png")
 INSTALL = "Install Graphviz for it: `apt install graphviz`, `brew install graphviz`, or https://graphviz.org/download."

@@ -3,11 +3,11 @@
 import keras
 
 from tfdarts import genotype
-from tfdarts.evalnet import EvaluationNetwork
-from tfdarts.language import EvaluationLanguageModel
-from tfdarts.macro import MacroNetwork
-from tfdarts.micro import MicroNetwork
-from tfdarts.renet import ReNetNetwork
+from tfdarts.spaces.conv.network import EvaluationNetwork
+from tfdarts.spaces.macro.network import MacroNetwork
+from tfdarts.spaces.micro.network import MicroNetwork
+from tfdarts.spaces.recurrent.network import EvaluationLanguageModel
+from tfdarts.spaces.renet.network import ReNetNetwork
 
 KINDS = (EvaluationNetwork, ReNetNetwork, MacroNetwork, MicroNetwork, EvaluationLanguageModel)
 

@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ops.common import BN_MOMENTUM, batch_norm
 from tfdarts import genotype as genotypes
-from tfdarts.choose import choose
-from tfdarts.enas_layers import (
+from tfdarts.genotype import MACRO_OPS
+from tfdarts.layers.choose import choose
+from tfdarts.layers.network import TrainedNetwork
+from tfdarts.layers.tf1 import (
     ConvBN,
     DebiasedBatchNorm,
     FactorizedReduce,
@@ -24,8 +25,7 @@ from tfdarts.enas_layers import (
     max_pool,
     max_pool_in_branch,
 )
-from tfdarts.genotype import MACRO_OPS
-from tfdarts.network import TrainedNetwork
+from tfdarts.ops.common import BN_MOMENTUM, batch_norm
 
 EPSILON = 1e-3  # of the norms behind the searched convolutions
 POOLS = {"avg_pool_3x3": average_pool, "max_pool_3x3": max_pool}

@@ -7,7 +7,7 @@ import pathlib
 
 from tfdarts import genotype
 from tfdarts.errors import UserError
-from tfdarts.visualize import graphs
+from tfdarts.report.drawing import graphs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ops.common import batch_norm, grouped_conv, tile_edges
 from tfdarts import genotype as genotypes
-from tfdarts.cell import Cell, FixedEdges
-from tfdarts.choose import choose
-from tfdarts.enas_layers import (
+from tfdarts.layers.cell import Cell, FixedEdges
+from tfdarts.layers.choose import choose
+from tfdarts.layers.network import CellNetwork, plan
+from tfdarts.layers.tf1 import (
     BatchStatistics,
     ConvBN,
     DebiasedBatchNorm,
@@ -26,9 +26,9 @@ from tfdarts.enas_layers import (
     max_pool,
     max_pool_in_branch,
 )
-from tfdarts.evalnet import fixed_edges
-from tfdarts.network import CellNetwork, plan
-from tfdarts.space import Space
+from tfdarts.operations import Space
+from tfdarts.ops.common import batch_norm, grouped_conv, tile_edges
+from tfdarts.spaces.conv.network import fixed_edges
 
 SIZES = (3, 5)  # of separable convolutions, which come first among the operations
 

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdarts.cell import Cell, MixedEdges
 from tfdarts.genotype import NONE, Genotype
-from tfdarts.network import CifarStem, Linear, plan
+from tfdarts.layers.cell import Cell, MixedEdges
+from tfdarts.layers.network import CifarStem, Linear, plan
 
 
 def edge_row(node, source):

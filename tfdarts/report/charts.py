@@ -2,7 +2,7 @@
 
 import math
 
-from tfdarts.canvas import FAINT, INK, QUIET, Canvas, colours, text_width
+from tfdarts.report.canvas import FAINT, INK, QUIET, Canvas, colours, text_width
 
 
 def curves(title, series, unit="epoch", width=546, height=280):

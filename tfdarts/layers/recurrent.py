@@ -8,8 +8,8 @@ before the batch, if any, are cells that run side by side with kernels of their 
 import numpy as np
 import tensorflow as tf
 
-from ops.common import BN_EPSILON, BN_MOMENTUM
 from tfdarts.genotype import NONE
+from tfdarts.ops.common import BN_EPSILON, BN_MOMENTUM
 
 LONGEST = 25.0  # norm of a last state that is carried on
 

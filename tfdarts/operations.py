@@ -14,10 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import ops as modules
-from ops import attention_modules, common
+from tfdarts import ops as modules
 from tfdarts.errors import UserError
 from tfdarts.genotype import NONE
+from tfdarts.ops import attention_modules, common
 
 # Where a search places attention modules (Att-DARTS, Nakai et al. 2020, section 3): among the operations of an edge,
 # behind them, on a cell's output. "mixed" is the operations and all modules but `Identity`, "attention" the modules.
@@ -124,7 +124,7 @@ def _accepted(function):
 
 def option_flags():
     """The options of the modules of `ops/`: name to default and help text."""
-    found = (importlib.import_module(f"ops.{module.name}") for module in pkgutil.iter_modules(modules.__path__))
+    found = (importlib.import_module(f"tfdarts.ops.{module.name}") for module in pkgutil.iter_modules(modules.__path__))
     return {name: option for module in found for name, option in getattr(module, "OPTIONS", {}).items()}
 
 
@@ -187,7 +187,7 @@ def load(name, options=None, *, location="no_attention", recurrent=False):
         preprocess=getattr(made, "PREPROCESS", common.preprocess),
         attention=attention,
     )
-    if not module.__name__.startswith("ops."):
+    if not module.__name__.startswith("tfdarts.ops."):
         for op in ops:
             _try(space, op)
     return space
@@ -224,7 +224,7 @@ def _module(name):
             return module
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # as `python -m` has it; a script has only its own folder
-        return importlib.import_module(name if "." in name else f"ops.{name}")
+        return importlib.import_module(name if "." in name else f"tfdarts.ops.{name}")
     except SpaceError:
         raise
     except ModuleNotFoundError as error:

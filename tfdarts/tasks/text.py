@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdarts import optimizers
-from tfdarts.language import dropout_masks
-from tfdarts.learner import Learner
+from tfdarts.spaces.recurrent.network import dropout_masks
+from tfdarts.training import optimizers
+from tfdarts.training.learner import Learner
 
 
 def cross_entropy(logits, targets):

@@ -8,10 +8,10 @@ import keras
 import tensorflow as tf
 
 from tfdarts import genotype as genotypes
-from tfdarts import recurrent
-from tfdarts import space as spaces
-from tfdarts.choose import choose
-from tfdarts.network import dropout_factors
+from tfdarts import operations as spaces
+from tfdarts.layers import recurrent
+from tfdarts.layers.choose import choose
+from tfdarts.layers.network import dropout_factors
 
 
 def dropout_masks(rates, words, batch, units, seed, dtype):

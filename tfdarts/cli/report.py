@@ -7,14 +7,15 @@ import pathlib
 
 from absl import flags
 
-from tfdarts import cli, history
+from tfdarts.cli import flags as cli
 from tfdarts.errors import UserError
-from tfdarts.page import page
+from tfdarts.report.page import page
+from tfdarts.runs import history
 
 FLAGS = flags.FLAGS
 
 
-def main(arguments):
+def write(arguments):
     if not arguments:
         raise UserError("give the folder of a run, logs/search_arch/<time> or logs/eval_arch/<time>, or several")
     text = page([history.read(folder) for folder in arguments])
@@ -26,6 +27,6 @@ def main(arguments):
     print(path)
 
 
-if __name__ == "__main__":
+def main():
     flags.DEFINE_string("output", None, "file of the report; default: report.html in the first folder")
-    cli.run(main, positional=True)
+    cli.run(write, positional=True)

@@ -8,10 +8,9 @@ import types
 import tensorflow as tf
 from absl import app, flags, logging
 
-from tfdarts import on_enas, on_images, on_text, recipes
-from tfdarts import run as run_folder
-from tfdarts import space as operations
+from tfdarts import on_enas, on_images, on_text, operations, recipes
 from tfdarts.errors import UserError
+from tfdarts.runs import run as run_folder
 
 TASKS = dict.fromkeys(("conv", "renet", "macro", "micro"), on_images) | {"recurrent": on_text}
 FLAGS = flags.FLAGS

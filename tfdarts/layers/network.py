@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ops.common import BatchNorm, fan_in_uniform
+from tfdarts.ops.common import BatchNorm, fan_in_uniform
 
 
 def reductions(layers):

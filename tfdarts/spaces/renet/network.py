@@ -11,11 +11,11 @@ import math
 import keras
 import tensorflow as tf
 
-from ops.common import BN_EPSILON, BatchNorm, fan_in_uniform
 from tfdarts import genotype as genotypes
-from tfdarts import recurrent
-from tfdarts import space as spaces
-from tfdarts.network import Linear, TrainedNetwork
+from tfdarts import operations as spaces
+from tfdarts.layers import recurrent
+from tfdarts.layers.network import Linear, TrainedNetwork
+from tfdarts.ops.common import BN_EPSILON, BatchNorm, fan_in_uniform
 
 RANGE = 0.04  # of the cells' uniform start
 

@@ -3,9 +3,9 @@
 import keras
 import tensorflow as tf
 
-from tfdarts import optimizers
-from tfdarts.learner import Learner
-from tfdarts.network import dropout_factors
+from tfdarts.layers.network import dropout_factors
+from tfdarts.training import optimizers
+from tfdarts.training.learner import Learner
 
 
 class Training(Learner):

@@ -10,8 +10,8 @@ import math
 import keras
 import tensorflow as tf
 
-from ops import common
-from ops.common import BatchNorm
+from tfdarts.ops import common
+from tfdarts.ops.common import BatchNorm
 
 
 def he_normal(fan_in):
