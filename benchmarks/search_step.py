@@ -23,7 +23,7 @@ def one_kind(args):
     from tfdarts.runs import run
     from tfdarts.spaces.conv.supernet import Supernet
     from tfdarts.strategies.darts import Darts
-    from tfdarts.training import optimizers
+    from tfdarts import optimizers
 
     run.configure_tensorflow()
     supernet = Supernet(space.load("regular"), 10, args.init_channels, args.layers)

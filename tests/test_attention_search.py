@@ -14,7 +14,7 @@ from tfdarts.operations import LOCATIONS
 from tfdarts.spaces.conv.network import EvaluationNetwork
 from tfdarts.spaces.conv.supernet import Supernet
 from tfdarts.strategies.darts import Darts
-from tfdarts.training import optimizers
+from tfdarts import optimizers
 from tfdarts.training.trainer import Training
 
 TABLES = {"alphas": "{}", "betas": "{}_after", "gammas": "{}_end"}

@@ -9,7 +9,7 @@ from tests import reference
 from tfdarts import on_enas, recipes
 from tfdarts.layers import controllers
 from tfdarts.strategies.enas import Enas, EnasOnImages, EnasOnText, Policy
-from tfdarts.training import optimizers
+from tfdarts import optimizers
 
 # Planted problems: a controller, the best architecture as the numbers of its choices.
 PROBLEMS = {

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests import reference
 from tfdarts import cost, genotype
 from tfdarts import operations as space
-from tfdarts.layers.network import dropout_factors
+from tfdarts.layers.dropout import dropout_factors
 from tfdarts.spaces.conv.network import EvaluationNetwork, fixed_edges
 from tfdarts.spaces.conv.supernet import Supernet
 from tfdarts.training.trainer import Training

@@ -21,7 +21,7 @@ from tfdarts.spaces.recurrent.network import EvaluationLanguageModel, LanguageSu
 from tfdarts.strategies import hypergradient
 from tfdarts.strategies.language import LanguageDarts
 from tfdarts.tasks.text import FinishEpoch, LanguageTraining, cross_entropy
-from tfdarts.training import optimizers
+from tfdarts import optimizers
 
 ACTIVATIONS = space.load("recurrent", recurrent=True)
 WEIGHTS = {"embedding": "embedding", "bias": "decoder_bias", "start": "W0", "kernels": "Ws"}

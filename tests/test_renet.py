@@ -11,7 +11,7 @@ from tfdarts import saving as saved
 from tfdarts.layers import recurrent
 from tfdarts.spaces.renet import network as renet
 from tfdarts.strategies.darts import Darts
-from tfdarts.training import optimizers
+from tfdarts import optimizers
 from tfdarts.training.trainer import Training
 
 ACTIVATIONS = space.load("recurrent", recurrent=True)

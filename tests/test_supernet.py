@@ -8,7 +8,7 @@ from tfdarts import operations as space
 from tfdarts.spaces.conv.supernet import Supernet, strongest
 from tfdarts.strategies import hypergradient
 from tfdarts.strategies.darts import Darts
-from tfdarts.training import optimizers
+from tfdarts import optimizers
 
 INPUTS, EXPECTED = reference.load("supernet/inputs"), reference.load("supernet/expected")
 CONFIG = reference.load("supernet/config.json")["config"]

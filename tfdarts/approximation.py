@@ -7,12 +7,11 @@ import re
 import keras
 import tensorflow as tf
 
-from tfdarts import on_images
+
 from tfdarts.cli import multipliers
 from tfdarts.data import images
 from tfdarts.errors import UserError
 from tfdarts.spaces.conv.network import EvaluationNetwork
-from tfdarts.training import optimizers
 from tfdarts.training.trainer import Training
 
 OBSERVED = 50  # training batches that statistics are estimated on; 0.9^50 of the old ones is left
