@@ -129,12 +129,6 @@ def option_flags():
     return {name: option for module in found for name, option in getattr(module, "OPTIONS", {}).items()}
 
 
-def given(options):
-    """Those of a run's options that were given for its operation module, by name."""
-    values = {name: getattr(options, name, None) for name in option_flags()}
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def load(name, options=None, *, location="no_attention", recurrent=False):
     """Loads an operation module.
 

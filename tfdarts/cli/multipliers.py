@@ -11,21 +11,9 @@ import re
 import numpy as np
 from PIL import Image
 
+from tfdarts.approximation import load_table
 from tfdarts.errors import UserError
 from tfdarts.ops import multipliers
-
-
-def load(name):
-    """The table that a name stands for, `(256, 256)`; see `ops.multipliers.load`. Raises UserError."""
-    try:
-        return multipliers.load(name)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-
-
-def statistics(name):
-    """Error figures of the table that a name stands for; see `ops.multipliers.statistics`."""
-    return multipliers.statistics(load(name))
 
 
 def error_map(table):
@@ -54,7 +42,7 @@ def main(arguments):
     name = arguments[0]
     stem = re.sub(r"\W+", "_", pathlib.Path(name).stem if name.endswith(".bin") else name)
     path = arguments[1] if len(arguments) == 2 else f"{stem}_errors.png"
-    table = load(name)
+    table = load_table(name)
     try:
         error_map(table).save(path)
     except (OSError, ValueError) as error:

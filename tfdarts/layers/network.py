@@ -38,6 +38,7 @@ class TrainedNetwork(keras.Model):
     `image_size`, `augmentation`; None if unknown.
     """
 
+    task = "images"
     shares_statistics = False  # every BatchNorm has moving statistics of its own
 
     def preprocess(self, pixels):

@@ -41,6 +41,7 @@ class Space:
         name: as `--space` and genotypes have it.
         task: `"images"` or `"text"`: what its networks are trained on.
         genotype: class of its genotypes, a subclass of `Genotype`.
+        network_class: class of the networks that are trained and saved, registered as Keras's.
         recipe: name of its default recipe; None if there is none, and its options' defaults are used.
         strategies: names of the strategies that can search it, besides `"random"`; the first is the default.
         arch_betas: of the Adam that DARTS steps the architecture with.
@@ -54,6 +55,7 @@ class Space:
     name = None
     task = "images"
     genotype = None
+    network_class = None
     recipe = None
     strategies = ("darts",)
     arch_betas = (0.5, 0.999)

@@ -1,11 +1,12 @@
 """Image data sets as search and training take them: in batches, with what networks and runs must know of them."""
 
+import dataclasses
 import typing
 
 import tensorflow as tf
 
 from tfdarts import cost
-from tfdarts.data import images
+from tfdarts.data import images, sources
 from tfdarts.errors import UserError
 from tfdarts.spaces.base import ImageInputs
 from tfdarts.tasks.images import ImageTask
@@ -116,6 +117,10 @@ class ImageData:
         """The task of training the network of a genotype."""
         return ImageTask(label_smooth, auxiliary_weight, drop_path_prob, dropout, top5=True)
 
+    def test_task(self, network):
+        """The task of testing a network."""
+        return ImageTask(top5=True)
+
     def test_results(self, learner, *, batch_size):
         """Test error, accuracy and top-5 accuracy of a `Trainer`'s network, in percent."""
         result = learner.evaluate(images.test_batches(self.test, batch_size), return_dict=True, verbose=0)
@@ -147,6 +152,39 @@ def load(*, dataset, data_dir, image_size, augmentation, flip, seed, use_extra=F
         was, now = remembered["images"], data.remembered["images"]
         raise UserError(f"{dataset} has changed since the run began ({was} training images, now {now})")
     return data
+
+
+def from_memory(data, test=None, *, augmentation, flip, image_size, seed):
+    """A data set of arrays, or of a `tf.data.Dataset`.
+
+    Args:
+        data: `(x, y)`: pixels from 0 to 255 `(n, height, width[, channels])` and integer labels; or a
+            `tf.data.Dataset` of such `(image, label)`, single or in batches, which is read into memory.
+        test: images to test on, likewise; None to hold out a tenth, chosen by the seed.
+        augmentation, flip, image_size, seed: options.
+
+    Raises:
+        UserError: if they are no labelled images.
+    """
+    parts = sources.from_memory(data, test)
+    sets = images.of_parts("these arrays", parts, seed, image_size, augmentation, flip)
+    return ImageData(*sets, {"dataset": None, "seed": seed, "image_size": image_size, "augmentation": augmentation})
+
+
+def for_testing(network, data):
+    """Images in memory to test a saved network on; `data` as in `from_memory`.
+
+    Raises:
+        UserError: if they are no labelled images, or the network does not know what images it takes.
+    """
+    known = network.options["preprocessing"]
+    if known is None:
+        raise UserError("the model does not know what images it was trained on; give it to evaluate as train made it")
+    parts = sources.from_memory(data, data)
+    parts = dataclasses.replace(parts, classes=tuple(known["classes"]))
+    names = {name: known[name] for name in ("seed", "image_size", "augmentation")}
+    sets = images.of_parts("these arrays", parts, **names, statistics=known)
+    return ImageData(*sets, names | {"dataset": None})
 
 
 def load_for(network, dataset=None, data_dir=None):

@@ -63,16 +63,12 @@ class TextData:
             text.whole(text.batchify(self.corpus.valid, VALID_COLUMNS, "validation")),
         )
 
-    def search_task(
-        self, network, *, batch_size, bptt, dropout, dropouth, dropoutx, dropouti, dropoute, alpha, beta
-    ):
+    def search_task(self, network, *, batch_size, bptt, dropout, dropouth, dropoutx, dropouti, dropoute, alpha, beta):
         """The task of a search by DARTS."""
         rates = _rates(dropout, dropouth, dropoutx, dropouti, dropoute)
         return TextTask(network.units, batch_size, bptt, rates, alpha, beta, searches=True)
 
-    def shared_task(
-        self, network, *, batch_size, bptt, dropout, dropouti, dropoute, wdrop, reward_c, ppl_square
-    ):
+    def shared_task(self, network, *, batch_size, bptt, dropout, dropouti, dropoute, wdrop, reward_c, ppl_square):
         """The task of a search with shared weights."""
         rates = {"dropout": dropout, "dropouti": dropouti, "dropoute": dropoute, "wdrop": wdrop}
         return TextTask(
@@ -85,12 +81,14 @@ class TextData:
             reward_square=ppl_square,
         )
 
-    def training_task(
-        self, network, *, batch_size, bptt, dropout, dropouth, dropoutx, dropouti, dropoute, alpha, beta
-    ):
+    def training_task(self, network, *, batch_size, bptt, dropout, dropouth, dropoutx, dropouti, dropoute, alpha, beta):
         """The task of training the language model of a genotype."""
         rates = _rates(dropout, dropouth, dropoutx, dropouti, dropoute)
         return TextTask(network.units, batch_size, bptt, rates, alpha, beta)
+
+    def test_task(self, network):
+        """The task of testing a language model."""
+        return TextTask(network.units, TEST_COLUMNS, self.origin["bptt"])
 
     def test_results(self, learner):
         """Perplexities of a learner's model, with that of the training text's word frequencies to compare with."""
@@ -131,6 +129,20 @@ def load(*, data, bptt, remembered=None):
     if remembered not in (None, result.remembered):
         raise UserError(f"the text {data} has changed since the run began")
     return result
+
+
+def from_memory(data, test=None, *, bptt):
+    """A text that is given as a dictionary from `"train"`, `"valid"` and `"test"` to strings.
+
+    Raises:
+        UserError: if it is something else, or a part is missing or empty.
+    """
+    parts = ", ".join(text.PARTS)
+    if test is not None or not isinstance(data, dict) or set(data) != set(text.PARTS):
+        raise UserError(f"a text is a folder, 'topics', or a dictionary with {parts}, the texts themselves")
+    if not all(isinstance(part, str) and part.strip() for part in data.values()):
+        raise UserError(f"each of {parts} must be a text with words in it")
+    return TextData(text.corpus(data), {"data": None, "bptt": bptt})
 
 
 def load_for(network, data=None):

@@ -136,3 +136,10 @@ def trainer(network, task, sgd, steps, *, seed, epochs, jit_compile, nonmono=Non
         model = AveragedTrainer(network, task, sgd, seed, epochs, nonmono)
     model.compile(jit_compile=jit_compile)
     return model
+
+
+def tester(network, task):
+    """A compiled `Trainer` that only tests a network."""
+    model = Trainer(network, task, optimizers.Sgd(0.0))
+    model.compile(jit_compile=False)
+    return model

@@ -5,6 +5,7 @@ import numpy as np
 from tfdarts import operations
 from tfdarts.genotype import NONE
 from tfdarts.spaces import base
+from tfdarts.spaces.conv import options
 from tfdarts.spaces.conv.genotype import ConvGenotype
 from tfdarts.spaces.conv.network import EvaluationNetwork
 from tfdarts.spaces.conv.supernet import Supernet
@@ -15,7 +16,14 @@ class ConvSpace(base.Space):
 
     name = "conv"
     genotype = ConvGenotype
+    network_class = EvaluationNetwork
     recipe = "darts_cifar10"
+
+    def options(self, stage, strategy=None):
+        return options.options(stage)
+
+    def check(self, stage, strategy, values):
+        options.check(values)
 
     def supernet(
         self, inputs, *, init_channels, layers, nodes, multiplier, stem_multiplier, ops, location, ops_options=None

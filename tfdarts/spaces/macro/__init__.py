@@ -4,6 +4,7 @@ import math
 import re
 
 from tfdarts.spaces import base
+from tfdarts.spaces.macro import options
 from tfdarts.spaces.macro.controller import MacroController
 from tfdarts.spaces.macro.genotype import MacroGenotype
 from tfdarts.spaces.macro.network import MacroNetwork
@@ -36,7 +37,14 @@ class MacroSpace(EnasImageSpace):
 
     name = "macro"
     genotype = MacroGenotype
+    network_class = MacroNetwork
     recipe = "enas_macro"
+
+    def options(self, stage, strategy=None):
+        return options.options(stage)
+
+    def check(self, stage, strategy, values):
+        options.check(stage, values)
 
     def shared_network(self, inputs, *, layers, init_channels):
         network = MacroSupernet(inputs.classes, layers, init_channels)

@@ -1,6 +1,8 @@
 """ENAS's convolutional cells (Pham et al. 2018, arXiv:1802.03268, section 2.4)."""
 
+from tfdarts.spaces.conv.options import check_images
 from tfdarts.spaces.macro import EnasImageSpace
+from tfdarts.spaces.micro import options
 from tfdarts.spaces.micro.controller import MicroController
 from tfdarts.spaces.micro.genotype import MicroGenotype
 from tfdarts.spaces.micro.network import MicroNetwork
@@ -12,7 +14,14 @@ class MicroSpace(EnasImageSpace):
 
     name = "micro"
     genotype = MicroGenotype
+    network_class = MicroNetwork
     recipe = "enas_micro"
+
+    def options(self, stage, strategy=None):
+        return options.options(stage)
+
+    def check(self, stage, strategy, values):
+        check_images(values)
 
     def shared_network(self, inputs, *, layers, init_channels, nodes):
         network = MicroSupernet(inputs.classes, layers, init_channels, nodes)

@@ -8,6 +8,7 @@ from tfdarts import operations
 from tfdarts.data.text import LONGER
 from tfdarts.genotype import NONE
 from tfdarts.spaces import base
+from tfdarts.spaces.recurrent import options
 from tfdarts.spaces.recurrent.controller import RecurrentController
 from tfdarts.spaces.recurrent.genotype import RecurrentGenotype
 from tfdarts.spaces.recurrent.network import EvaluationLanguageModel
@@ -44,6 +45,7 @@ class RecurrentSpace(base.Space):
     name = "recurrent"
     task = "text"
     genotype = RecurrentGenotype
+    network_class = EvaluationLanguageModel
     recipe = "darts_ptb"
     strategies = ("darts", "enas", "random_ws")
     arch_betas = (0.9, 0.999)
@@ -51,6 +53,12 @@ class RecurrentSpace(base.Space):
     clips_virtual_step = True
     search_memory = {"longer": 0}
     train_memory = {"longer": LONGER}  # the longest batch that there may be
+
+    def options(self, stage, strategy=None):
+        return options.options(stage, strategy)
+
+    def check(self, stage, strategy, values):
+        options.check(stage, strategy, values)
 
     def supernet(self, inputs, *, nhid, nodes, ops):
         network = LanguageSupernet(operations.load(ops, recurrent=True), inputs.words, nhid, nodes)

@@ -43,6 +43,7 @@ class LanguageModel(keras.Model):
         nodes: int, nodes of the cell.
     """
 
+    task = "text"
     start_range = 0.04  # of the weights' uniform start
     shares_statistics = True  # all states of a cell, at all steps
 

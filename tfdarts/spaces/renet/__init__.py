@@ -3,6 +3,7 @@
 from tfdarts import operations
 from tfdarts.spaces import base
 from tfdarts.spaces.recurrent import random_entries
+from tfdarts.spaces.renet import options
 from tfdarts.spaces.renet.genotype import BASELINE_CELLS, ReNetGenotype
 from tfdarts.spaces.renet.network import ReNetNetwork
 from tfdarts.spaces.renet.supernet import ReNetSupernet
@@ -13,8 +14,15 @@ class ReNetSpace(base.Space):
 
     name = "renet"
     genotype = ReNetGenotype
+    network_class = ReNetNetwork
     recipe = "dartsrenet_cifar10"
     clips_virtual_step = True
+
+    def options(self, stage, strategy=None):
+        return options.options(stage)
+
+    def check(self, stage, strategy, values):
+        options.check(stage, values)
 
     def supernet(self, inputs, *, nhid, layers, rnn_cell, nodes, classifier_range, ops):
         known = operations.load(ops, recurrent=True)

@@ -61,6 +61,11 @@ class ReNetNetwork(TrainedNetwork):
         self.bn = BatchNorm(name="bn")
         self.classifier = Linear(classes, classifier_range, name="classifier")
 
+    @property
+    def genotype(self):
+        """The genotype; None with LSTM or GRU cells."""
+        return None if self.cell in BASELINES else self.cell
+
     def build(self, shape):
         self.body.build(shape)
         self.bn.build((None, None, None, self.body.features))
