@@ -10,10 +10,10 @@ import pathlib
 import re
 
 from tfdarts.errors import UserError
+from tfdarts.paths import GENOTYPES
 
 VERSION = 1
 NONE = "none"  # the operation that connects nothing; a search may weigh it, a genotype never holds it
-GENOTYPES = pathlib.Path(__file__).resolve().parent.parent / "genotypes"
 ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
 RENET_CELLS = ("vanilla", "sigmoid", "directional")
 BASELINE_CELLS = ("lstm", "gru")  # of ReNet's networks, which need no genotype
