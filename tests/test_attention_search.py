@@ -7,14 +7,13 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfdarts import genotype
+from tfdarts import genotype, optimizers
 from tfdarts import operations as space
 from tfdarts.genotype import Genotype
 from tfdarts.operations import LOCATIONS
 from tfdarts.spaces.conv.network import EvaluationNetwork
 from tfdarts.spaces.conv.supernet import Supernet
 from tfdarts.strategies.darts import Darts
-from tfdarts import optimizers
 from tfdarts.training.trainer import Training
 
 TABLES = {"alphas": "{}", "betas": "{}_after", "gammas": "{}_end"}

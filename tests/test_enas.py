@@ -6,10 +6,9 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfdarts import on_enas, recipes
+from tfdarts import on_enas, optimizers, recipes
 from tfdarts.layers import controllers
 from tfdarts.strategies.enas import Enas, EnasOnImages, EnasOnText, Policy
-from tfdarts import optimizers
 
 # Planted problems: a controller, the best architecture as the numbers of its choices.
 PROBLEMS = {

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tfdarts.ops.recurrent import SEARCHED
+from tfdarts.strategies.language import LanguageDarts
 
 from tests import reference
-from tfdarts import genotype
+from tfdarts import genotype, optimizers
 from tfdarts import operations as space
 from tfdarts.data import text
 from tfdarts.genotype import RecurrentGenotype
@@ -19,9 +20,7 @@ from tfdarts.layers import recurrent
 from tfdarts.runs import run
 from tfdarts.spaces.recurrent.network import EvaluationLanguageModel, LanguageSupernet, dropout_masks
 from tfdarts.strategies import hypergradient
-from tfdarts.strategies.language import LanguageDarts
 from tfdarts.tasks.text import FinishEpoch, LanguageTraining, cross_entropy
-from tfdarts import optimizers
 
 ACTIVATIONS = space.load("recurrent", recurrent=True)
 WEIGHTS = {"embedding": "embedding", "bias": "decoder_bias", "start": "W0", "kernels": "Ws"}

@@ -5,13 +5,12 @@ import tensorflow as tf
 from tfdarts.ops.recurrent import OPS, SEARCHED
 
 from tests import reference
-from tfdarts import cost, genotype
+from tfdarts import cost, genotype, optimizers
 from tfdarts import operations as space
 from tfdarts import saving as saved
 from tfdarts.layers import recurrent
 from tfdarts.spaces.renet import network as renet
 from tfdarts.strategies.darts import Darts
-from tfdarts import optimizers
 from tfdarts.training.trainer import Training
 
 ACTIVATIONS = space.load("recurrent", recurrent=True)

@@ -5,10 +5,10 @@ import tensorflow as tf
 
 from tests import reference
 from tfdarts import operations as space
+from tfdarts import optimizers
 from tfdarts.spaces.conv.supernet import Supernet, strongest
 from tfdarts.strategies import hypergradient
 from tfdarts.strategies.darts import Darts
-from tfdarts import optimizers
 
 INPUTS, EXPECTED = reference.load("supernet/inputs"), reference.load("supernet/expected")
 CONFIG = reference.load("supernet/config.json")["config"]

@@ -97,29 +97,32 @@ def search(
     if settings.strategy == "random":
         raise UserError("random architectures need no search; call tfdarts.random_genotypes")
     environment.configure(settings.values["seed"], settings.values["deterministic"])
-    source = _read(data, None, settings)
-    folder = None if logdir is None else RunFolder.start(logdir, settings.to_config() | _remembered(source))
-    return run_search(settings, source, folder, callbacks, parts)
+    source, where = _read(data, None, settings), spaces.load(settings.space)
+    job = strategies.load(settings.strategy).job(where, source, settings, parts)
+    folder = _folder(logdir, settings, source)
+    found = fit_search(job, settings, folder, callbacks)
+    if folder:
+        folder.write("genotype.json", found.genotype.to_json())
+    return found
 
 
-def run_search(settings, data, folder, callbacks=(), parts=()):
-    """Fits the search that settings describe: whoever reads this finds the algorithm in the strategy's `job`.
+def fit_search(job, settings, folder, callbacks=()):
+    """Fits a search, and writes its genotype and mixing weights after every epoch if there is a folder.
 
     Args:
+        job: `Job`.
         settings: `options.Settings`.
-        data: of `tasks.load(...).load`.
         folder: `RunFolder`, or None.
-        callbacks, parts: as in `search`.
+        callbacks: as in `search`.
 
     Returns:
         A `Search`.
     """
-    space = spaces.load(settings.space)
-    job = strategies.load(settings.strategy).job(space, data, settings, parts)
     callbacks = (*callbacks, GenotypeCallback(folder)) if folder else callbacks
     fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
     mixing = {name: np.asarray(table) for name, table in job.model.mixing().items()}
-    return Search(job.model.genotype(), fitted.history, mixing, job.model.choices, folder and folder.folder, job.model)
+    genotype, path = job.model.genotype(), folder.folder if folder else None
+    return Search(genotype, fitted.history, mixing, job.model.choices, path, job.model)
 
 
 def random_genotypes(
@@ -206,39 +209,40 @@ def train(
     settings = recipes.resolve(recipe, "train", _with_name(data, options, recipes.space_of(recipe, space)), space)
     settings = settings.but(**spaces.load(settings.space).options_of(genotype)) if genotype else settings
     environment.configure(settings.values["seed"], settings.values["deterministic"])
-    source = _read(data, test, settings)
-    folder = None if logdir is None else RunFolder.start(logdir, settings.to_config() | _remembered(source))
-    model, results, history = run_training(settings, source, genotype, folder, callbacks)
-    model = Classifier(model, pixels=True) if model.task == "images" else model
-    if isinstance(model, Classifier):
+    source, where = _read(data, test, settings), spaces.load(settings.space)
+    job = trainer.job(where, source, genotype, settings)
+    folder = _folder(logdir, settings, source)
+    if folder and genotype:
+        folder.write("genotype.json", genotype.to_json())
+    results, history = fit_training(job, settings, source, folder, callbacks)
+    model = job.model.network
+    if where.task == "images":
+        model = Classifier(model, pixels=True)
         model.build((None, *source.inputs.shape))
-    model.results, model.training_history, model.folder = results, history, folder and folder.folder
+    model.results, model.training_history, model.folder = results, history, folder.folder if folder else None
     return model
 
 
-def run_training(settings, data, genotype, folder, callbacks=()):
-    """Fits, tests and saves the training that settings describe.
+def fit_training(job, settings, data, folder, callbacks=()):
+    """Fits, tests and saves a training.
 
     Args:
+        job: `Job`.
         settings: `options.Settings`.
-        data: of `tasks.load(...).load`.
-        genotype: of the space; None where settings stand for a network without one.
+        data: that it is tested on.
         folder: `RunFolder`, or None.
         callbacks: as in `train`.
 
     Returns:
-        The network; its test results and costs, a dictionary; the history of its metrics.
+        Its test results and costs, a dictionary; the history of its metrics, as `Search.history`.
     """
-    job = trainer.job(spaces.load(settings.space), data, genotype, settings)
-    if folder and genotype:
-        folder.write("genotype.json", genotype.to_json())
     fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
     job.model.take_best()
     results = data.results(job.model, **settings.pick(data.results)) | {"seconds": round(fitted.seconds, 1)}
     if folder:
         folder.save_json("results.json", results)
         job.model.network.save(folder.folder / "model.keras")
-    return job.model.network, results, fitted.history
+    return results, fitted.history
 
 
 def evaluate(
@@ -407,8 +411,10 @@ def _read(data, test, settings):
     return task.from_memory(data, test, **settings.pick(task.from_memory))
 
 
-def _remembered(data):
-    return {"data_info": data.remembered}
+def _folder(logdir, settings, data):
+    if logdir is None:
+        return None
+    return RunFolder.start(logdir, settings.to_config() | {"data_info": data.remembered})
 
 
 __all__ = ["Search", "build", "evaluate", "list_genotypes", "load", "random_genotypes", "search", "train"]

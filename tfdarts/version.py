@@ -1,3 +1,3 @@
-"""The version of the program."""
+"""The version of tfdarts: the one place that states it."""
 
 __version__ = "0.2.0"

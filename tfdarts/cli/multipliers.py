@@ -1,4 +1,4 @@
-"""Error figures of an approximate multiplier: `python3 -m tfdarts.multipliers TABLE [MAP.png]`.
+"""Error figures of an approximate multiplier: `tfdarts multipliers TABLE [MAP.png]`.
 
 TABLE is `exact`, `truncated:K`, `broken_array:H,V`, `drum:K`, `mitchell`, or a FILE.bin of 65,536 little-endian uint16.
 Prints one JSON object and draws the map of the errors of all 256 x 256 products.
@@ -9,9 +9,11 @@ import pathlib
 import re
 
 import numpy as np
+from absl import flags
 from PIL import Image
 
 from tfdarts.approximation import load_table
+from tfdarts.cli import flags as cli
 from tfdarts.errors import UserError
 from tfdarts.ops import multipliers
 
@@ -36,7 +38,13 @@ def error_map(table):
     return Image.fromarray(colours.repeat(2, 0).repeat(2, 1))
 
 
-def main(arguments):
+def main():
+    """The command `tfdarts multipliers`, and `python3 -m tfdarts.multipliers`."""
+    cli.run(describe, flags.FlagValues(), positional=True)
+
+
+def describe(_, arguments):
+    """Prints the error figures of the table that the first argument names, and draws the map of its errors."""
     if not 1 <= len(arguments) <= 2:
         raise UserError("give a TABLE (and MAP.png); --help says more")
     name = arguments[0]

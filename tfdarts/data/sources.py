@@ -262,7 +262,8 @@ def from_memory(data, test=None):
     tested = None if test is None else _in_memory("the test images", test)
     labels = train.labels if tested is None else np.concatenate([train.labels, tested.labels])
     if tested is not None and tested.shape != train.shape:
-        raise DataError(f"the test images are {tested.shape}, the training images {train.shape}; bring them to one size")
+        shapes = f"the test images are {tested.shape}, the training images {train.shape}"
+        raise DataError(f"{shapes}; bring them to one size")
     return Parts(train, None, tested, tuple(map(str, range(1 + int(labels.max())))))
 
 

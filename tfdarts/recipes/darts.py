@@ -64,7 +64,7 @@ PTB = Recipe(
 )
 WIKITEXT2 = PTB.but(
     "darts_wt2",
-    "Training on WikiText-2 (DARTS, section 3.3): `python3 train.py --recipe darts_wt2 --arch DARTS_V1 --data wikitext-2`. "
+    "Training on WikiText-2 (DARTS, section 3.3): `python3 train.py --recipe darts_wt2 --arch DARTS_V1 --data DIR`. "
     "The paper reports a test perplexity of 69.6.",
     train=dict.fromkeys(UNITS, 700) | {"dropouth": 0.15, "wdecay": 5e-7},
     stages=("train",),

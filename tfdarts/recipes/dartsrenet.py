@@ -4,8 +4,8 @@ from tfdarts.recipes.recipe import Recipe
 
 CIFAR10 = Recipe(
     "dartsrenet_cifar10",
-    "Recurrent cells that sweep CIFAR-10's images (DartsReNet, section 4): `python3 search_cell.py --space renet`, then "
-    "`python3 train.py --genotype_file ...`.",
+    "Recurrent cells that sweep CIFAR-10's images (DartsReNet, section 4): `python3 search_cell.py --space renet`, "
+    "then `python3 train.py --genotype_file ...`.",
     space="renet",
     strategy="darts",
 )

@@ -13,8 +13,8 @@ MACRO = Recipe(
 )
 MICRO = Recipe(
     "enas_micro",
-    "Convolutional cells on CIFAR-10 (ENAS, section 3.2): `python3 search_cell.py --space micro`, then `python3 train.py "
-    "--genotype_file ...`. The paper reports 3.54 % test error, 2.89 % with cutout.",
+    "Convolutional cells on CIFAR-10 (ENAS, section 3.2): `python3 search_cell.py --space micro`, then `python3 "
+    "train.py --genotype_file ...`. The paper reports 3.54 % test error, 2.89 % with cutout.",
     space="micro",
     strategy="enas",
 )

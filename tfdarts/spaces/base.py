@@ -43,6 +43,7 @@ class Space:
         genotype: class of its genotypes, a subclass of `Genotype`.
         network_class: class of the networks that are trained and saved, registered as Keras's.
         recipe: name of its default recipe; None if there is none, and its options' defaults are used.
+        determined_options: names of the training options that `options_of` gives.
         strategies: names of the strategies that can search it, besides `"random"`; the first is the default.
         arch_betas: of the Adam that DARTS steps the architecture with.
         clips_virtual_step: whether the authors clip the gradients of DARTS's virtual step.
@@ -57,6 +58,7 @@ class Space:
     genotype = None
     network_class = None
     recipe = None
+    determined_options = ()
     strategies = ("darts",)
     arch_betas = (0.5, 0.999)
     clips_virtual_step = False

@@ -10,8 +10,8 @@ import re
 
 from tfdarts import spaces
 from tfdarts.genotype import GenotypeError, check, check_version
+from tfdarts.paths import GENOTYPES
 
-GENOTYPES = pathlib.Path(__file__).resolve().parent.parent.parent / "genotypes"
 ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
 
 
@@ -81,14 +81,15 @@ def names(space="conv"):
     return sorted(path.stem for path in (GENOTYPES / space).glob("*.json"))
 
 
-def load(source, space="conv"):
-    """Reads a genotype: a name shipped for `space`, a JSON file, or a text file that holds `Genotype(...)`.
+def load(source, space=None):
+    """Reads a genotype: a name shipped for `space` (None: conv), a JSON file, or a text that holds `Genotype(...)`.
 
     A text file may also hold what else the space reads (`Space.parse`): in ENAS's spaces, its scripts' numbers.
 
     Raises:
         GenotypeError: with a sentence that says what is wrong.
     """
+    space = space or "conv"
     path = pathlib.Path(source)
     shipped = GENOTYPES / space / f"{ALIASES.get(str(source), source)}.json"
     if shipped.parent == GENOTYPES / space and shipped.is_file():

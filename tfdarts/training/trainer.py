@@ -143,3 +143,9 @@ def tester(network, task):
     model = Trainer(network, task, optimizers.Sgd(0.0))
     model.compile(jit_compile=False)
     return model
+
+
+def costs(space, task, inputs, genotype, settings):
+    """What training a genotype costs, as a dictionary; arguments as in `job`, `task` from `tasks.load`."""
+    network = space.network(genotype, inputs, **settings.pick(space.network))
+    return task.costs(network, inputs, space.train_memory, **settings.pick(task.costs))

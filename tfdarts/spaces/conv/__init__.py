@@ -4,6 +4,7 @@ import numpy as np
 
 from tfdarts import operations
 from tfdarts.genotype import NONE
+from tfdarts.graph import cell_graph
 from tfdarts.spaces import base
 from tfdarts.spaces.conv import options
 from tfdarts.spaces.conv.genotype import ConvGenotype
@@ -73,6 +74,14 @@ class ConvSpace(base.Space):
             return {f"{kind}_bottleneck": one_of(known.end) for kind in ("normal", "reduce")}
 
         return [ConvGenotype(cell(), concat, cell(), concat, ops=known.name, **ends()) for _ in range(count)]
+
+    def graphs(self, genotype):
+        result = {}
+        for kind, title, reduction in (("normal", "normal cell", False), ("reduce", "reduction cell", True)):
+            end = genotype.bottleneck(reduction)
+            output = "c_{k}" + (f" after {end}" if end else "")
+            result[kind] = cell_graph(title, genotype.edges(reduction), genotype.concat(reduction), output)
+        return result
 
 
 SPACE = ConvSpace()

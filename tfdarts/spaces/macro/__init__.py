@@ -3,6 +3,7 @@
 import math
 import re
 
+from tfdarts.graph import Graph, edge_label
 from tfdarts.spaces import base
 from tfdarts.spaces.macro import options
 from tfdarts.spaces.macro.controller import MacroController
@@ -60,6 +61,23 @@ class MacroSpace(EnasImageSpace):
         network = MacroNetwork(genotype, inputs.classes, init_channels, inputs.preprocessing)
         network.build((None, *inputs.shape))
         return network
+
+    def graphs(self, genotype):
+        """The network, layer by layer; states are numbered as the entries of the layer list."""
+        edges, count = [], len(genotype.layers)
+        for layer, (op, skips) in enumerate(genotype.layers):
+            edges.append((layer, layer, edge_label(op)))
+            edges.extend((entry, layer, "") for entry in skips)
+        network = Graph(
+            title="network",
+            inputs=("stem",),
+            nodes=tuple(f"layer {layer}" for layer in range(count)),
+            edges=tuple(edges),
+            joined=(count,),
+            output="logits",
+            join="classifier",
+        )
+        return {"network": network}
 
 
 SPACE = MacroSpace()

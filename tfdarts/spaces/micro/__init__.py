@@ -1,5 +1,6 @@
 """ENAS's convolutional cells (Pham et al. 2018, arXiv:1802.03268, section 2.4)."""
 
+from tfdarts.graph import cell_graph
 from tfdarts.spaces.conv.options import check_images
 from tfdarts.spaces.macro import EnasImageSpace
 from tfdarts.spaces.micro import options
@@ -39,6 +40,13 @@ class MicroSpace(EnasImageSpace):
         )
         network.build((None, *inputs.shape))
         return network
+
+    def graphs(self, genotype):
+        kinds = (("normal", "normal cell", False), ("reduce", "reduction cell", True))
+        return {
+            kind: cell_graph(title, genotype.edges(reduction), genotype.concat(reduction), "c_{k}")
+            for kind, title, reduction in kinds
+        }
 
 
 SPACE = MicroSpace()

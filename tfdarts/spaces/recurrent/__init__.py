@@ -7,6 +7,7 @@ import numpy as np
 from tfdarts import operations
 from tfdarts.data.text import LONGER
 from tfdarts.genotype import NONE
+from tfdarts.graph import recurrent_graph
 from tfdarts.spaces import base
 from tfdarts.spaces.recurrent import options
 from tfdarts.spaces.recurrent.controller import RecurrentController
@@ -92,6 +93,9 @@ class RecurrentSpace(base.Space):
 
     def weight_sgd(self, *, learning_rate, wdecay, grad_clip):
         return {"learning_rate": learning_rate, "weight_decay": wdecay, "grad_clip": grad_clip}
+
+    def graphs(self, genotype):
+        return {"recurrent": recurrent_graph(genotype, "recurrent cell")}
 
 
 SPACE = RecurrentSpace()

@@ -1,6 +1,7 @@
 """Recurrent cells that sweep images by rows and columns (DartsReNet, Moser et al. 2020, arXiv:2304.05838)."""
 
 from tfdarts import operations
+from tfdarts.graph import recurrent_graph
 from tfdarts.spaces import base
 from tfdarts.spaces.recurrent import random_entries
 from tfdarts.spaces.renet import options
@@ -16,6 +17,7 @@ class ReNetSpace(base.Space):
     genotype = ReNetGenotype
     network_class = ReNetNetwork
     recipe = "dartsrenet_cifar10"
+    determined_options = ("rnn_cell",)
     clips_virtual_step = True
 
     def options(self, stage, strategy=None):
@@ -46,6 +48,9 @@ class ReNetSpace(base.Space):
 
     def options_of(self, genotype):
         return {"rnn_cell": genotype.cell}
+
+    def graphs(self, genotype):
+        return {"recurrent": recurrent_graph(genotype, f"recurrent cell, {genotype.cell}")}
 
 
 SPACE = ReNetSpace()
