@@ -149,8 +149,9 @@ def run(command, values, positional=False):
             print(values.module_help(sys.modules[__name__]))
             sys.exit(0)
         for name in flags.FLAGS:  # absl's own, such as --verbosity, which `app.run` reads
-            if name not in values:
-                values[name] = flags.FLAGS[name]
+            flag = flags.FLAGS[name]
+            if name == flag.name and name not in values:  # not by its short name too
+                values[name] = flag
         flags.FLAGS.mark_as_parsed()
         try:
             rest = values(argv)
