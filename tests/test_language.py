@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tfdarts.ops.recurrent import SEARCHED
 
-from tests import reference
+from tests.support import reference
 from tfdarts import genotype
 from tfdarts import operations as space
 from tfdarts.data import text
