@@ -4,38 +4,54 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tfdarts  # noqa: F401, I001  before TensorFlow, for the environment that it sets
 
-import keras
+import pathlib
+
 import pytest
 import tensorflow as tf
 
-from tests.forks import Forks
+from tests.support import precision, reference
+from tests.support.commands import Forks
 
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--goldens",
+        default=str(reference.GOLDENS),
+        metavar="DIR",
+        help="folder of golden values, in the layout of tests/goldens, whose sizes and options may be others",
+    )
+
+
+def pytest_configure(config):
+    """Tells where the golden values are before test modules are imported, which read some of them."""
+    reference.GOLDENS = pathlib.Path(config.getoption("goldens")).resolve()
 
 
 @pytest.fixture(params=["float32", "float64"])
 def floatx(request):
     """Runs a test in single and in double precision."""
-    keras.config.set_floatx(request.param)
-    keras.config.set_dtype_policy(request.param)
-    yield request.param
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
+    with precision.floatx(request.param) as name:
+        yield name
 
 
 @pytest.fixture
 def float64():
     """Runs a test in double precision."""
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
+    with precision.floatx("float64"):
+        yield
 
 
 @pytest.fixture(scope="session")
-def command():
-    """Runs a command line and checks its exit code: `command("train.py", "--arch", "x", code=2).stderr`."""
+def forks():
+    """Starts command lines: `forks.start("train.py", "--arch", "x")`, whose return value can be killed and awaited."""
     forks = Forks()
-    yield forks.run
+    yield forks
     forks.close()
+
+
+@pytest.fixture(scope="session")
+def command(forks):
+    """Runs a command line and checks its exit code: `command("train.py", "--arch", "x", code=2).stderr`."""
+    return forks.run

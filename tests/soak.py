@@ -13,13 +13,8 @@ import sys
 import tempfile
 import time
 
-from tests.test_run import COMMANDS, finish, folder_of, launch, outcome
-
-
-def steps_done(logs):
-    """The step of the newest checkpoint, 0 if there is none."""
-    names = [path.name for path in pathlib.Path(logs).glob("*_arch/*/checkpoint_*.npz")]
-    return max((int(name.split("_")[1]) for name in names), default=0)
+from tests.support.commands import Fresh
+from tests.support.runs import COMMANDS, folder_of, outcome, steps_done
 
 
 def kill(process, logs):
@@ -30,7 +25,7 @@ def kill(process, logs):
     time.sleep(random.uniform(0, 0.2))
     alive = process.poll() is None
     process.kill()
-    process.communicate()
+    process.wait(None)
     return alive
 
 
@@ -47,17 +42,16 @@ def main():
         command = COMMANDS[kind]
         with tempfile.TemporaryDirectory() as logs:
             if kind not in expected:
-                finish(launch(*command, "--logdir", f"{logs}/whole"))
+                Fresh(*command, "--logdir", f"{logs}/whole").wait()
                 expected[kind] = outcome(folder_of(f"{logs}/whole"))
             cut = pathlib.Path(logs, "cut")
-            process = launch(*command, "--logdir", cut)
+            process = Fresh(*command, "--logdir", cut)
             while sum(kills.values()) < arguments.kills and kill(process, cut):
                 kills[kind] += 1
                 made = list(cut.glob("*_arch/*/config.json"))
-                process = launch(*([command[0], "--resume", made[0].parent] if made else [*command, "--logdir", cut]))
+                process = Fresh(*([command[0], "--resume", made[0].parent] if made else [*command, "--logdir", cut]))
                 print(f"run {number} ({kind}): killed at step {steps_done(cut)}", file=sys.stderr)
-            if process.poll() is None:
-                finish(process)
+            process.wait()
             if outcome(folder_of(cut)) != expected[kind]:
                 differing.append(number)
     print(json.dumps({"kills": kills, "runs": number, "differing": differing}))

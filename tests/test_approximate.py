@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from tfdarts.ops import approximate, multipliers, quantised
 
-from tests import reference
+from tests.support import reference
 from tfdarts import approximation as under_multipliers
 from tfdarts import genotype
 from tfdarts import operations as space

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tfdarts.ops import attention
 
-from tests import reference
+from tests.support import reference
 from tfdarts import cost
 from tfdarts import operations as space
 from tfdarts.spaces.conv.supernet import Supernet

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfdarts.ops import attention_modules, regular
 from tfdarts.ops.attention_modules import OPS
 
-from tests import reference
+from tests.support import reference
 from tfdarts import cost
 from tfdarts import operations as space
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import reference
+from tests.support import reference
 from tfdarts import genotype, optimizers
 from tfdarts import operations as space
 from tfdarts.genotype import Genotype

@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tests.test_sources import noise, save_folder, save_npz, save_tfds
+from tests.support.folders import noise, save_folder, save_npz, save_tfds
 from tfdarts import genotype
 from tfdarts.spaces.conv.network import EvaluationNetwork
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.test_sources import save_folder, save_npz
+from tests.support.folders import save_folder, save_npz
 
 TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "3", "--epochs", "1", "--batch_size", "240"]
 

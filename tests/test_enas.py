@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import reference
+from tests.support import reference
 from tfdarts import on_enas, optimizers, recipes
 from tfdarts.layers import controllers
 from tfdarts.strategies.enas import Enas, EnasOnImages, EnasOnText, Policy

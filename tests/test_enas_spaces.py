@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.test_run import folder_of, kill_at, launch, outcome
+from tests.support.runs import folder_of, kill_at, outcome
 
 SHORT = ["--epochs", "2", "--shared_max_step", "3", "--controller_max_step", "2", "--derive_num_sample", "3"]
 IMAGES = ["--init_channels", "4", "--batch_size", "64"]
@@ -45,12 +45,12 @@ def test_a_search_leaves_a_genotype_its_drawings_and_rewards(searched, command, 
     assert "uniform_reward" in (tmp_path / "report.html").read_text()
 
 
-def test_a_killed_search_goes_on_to_the_same_bits(searched, command, tmp_path):
+def test_a_killed_search_goes_on_to_the_same_bits(searched, forks, command, tmp_path):
     space, folder = searched
     expected = outcome(folder)
     steps = 10 if space == "recurrent" else 14
     assert int(expected[0]) == steps
-    kill_at(4, launch(*search_words(space), "--logdir", tmp_path), tmp_path)  # amid an update of the controller
+    kill_at(4, forks.start(*search_words(space), "--logdir", tmp_path), tmp_path)  # amid an update of the controller
     cut = folder_of(tmp_path)
     command("search_cell.py", "--resume", cut)
     assert outcome(cut) == expected
@@ -89,12 +89,12 @@ def test_a_genotype_trains_and_tests(searched, command, tmp_path):
     assert report["parameters"] == results["parameters"] > 100 and report["peak_memory_estimate_bytes"] > 1e8
 
 
-def test_a_killed_training_goes_on_to_the_same_bits(command, tmp_path):
+def test_a_killed_training_goes_on_to_the_same_bits(forks, command, tmp_path):
     arcs = tmp_path / "arc.txt"
     arcs.write_text("0 1 0 0 2 1 1 3  0 1 0 0 2 1 0 4")  # two nodes a cell, in the authors' numbers
     words = ["train.py", *TRAININGS["micro"], "--genotype_file", arcs, "--checkpoint_minutes", "0", "--logdir"]
     command(*words, tmp_path / "whole")
-    kill_at(7, launch(*words, tmp_path / "cut"), tmp_path / "cut")
+    kill_at(7, forks.start(*words, tmp_path / "cut"), tmp_path / "cut")
     command("train.py", "--resume", folder_of(tmp_path / "cut"))
     assert outcome(folder_of(tmp_path / "cut")) == outcome(folder_of(tmp_path / "whole"))
 

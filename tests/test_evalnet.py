@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import reference
+from tests.support import reference
 from tfdarts import cost, genotype
 from tfdarts import operations as space
 from tfdarts.layers.dropout import dropout_factors

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfdarts.ops.recurrent import SEARCHED
 from tfdarts.strategies.language import LanguageDarts
 
-from tests import reference
+from tests.support import reference
 from tfdarts import genotype, optimizers
 from tfdarts import operations as space
 from tfdarts.data import text

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 import tfdarts
-from tests import reference
+from tests.support import reference
 from tfdarts import cost, genotype
 from tfdarts import saving as saved
 from tfdarts.genotype import MACRO_OPS, MacroGenotype

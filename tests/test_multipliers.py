@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tfdarts.ops import multipliers
 
-from tests import reference
+from tests.support import reference
 from tfdarts.cli import multipliers as figures
 from tfdarts.errors import UserError
 

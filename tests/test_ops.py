@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfdarts.ops import regular
 from tfdarts.ops.common import FactorizedReduce, ReLUConvBN
 
-from tests import reference
+from tests.support import reference
 
 ROOT = pathlib.Path(__file__).parent.parent
 MANIFEST = reference.load("ops/manifest.json")

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tfdarts.ops import multipliers, quantised
 from tfdarts.ops.quantised import Geometry, Multiplier
 
-from tests import reference
+from tests.support import reference
 
 TABLES = reference.load("approximate/tables")
 CASES = [

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from tfdarts.ops.recurrent import OPS, SEARCHED
 
-from tests import reference
+from tests.support import reference
 from tfdarts.layers import recurrent
 
 NAMES = SEARCHED  # the goldens number the activations in this order

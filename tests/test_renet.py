@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from tfdarts.ops.recurrent import OPS, SEARCHED
 
-from tests import reference
+from tests.support import reference
 from tfdarts import cost, genotype, optimizers
 from tfdarts import operations as space
 from tfdarts import saving as saved

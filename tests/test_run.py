@@ -2,92 +2,48 @@
 
 import json
 import os
-import pathlib
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import keras
 import numpy as np
 import pytest
 
+from tests.support.commands import Fresh
+from tests.support.runs import COMMANDS, folder_of, kill_at, outcome
 from tfdarts.errors import UserError
 from tfdarts.runs import run
 from tfdarts.training.learner import Learner
 
-ROOT = pathlib.Path(__file__).parent.parent
-TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "3", "--batch_size", "120", "--epochs", "2"]
-SEARCH = ["search_cell.py", *TINY, "--nodes", "1", "--multiplier", "1", "--checkpoint_minutes", "0"]
-COMMANDS = {
-    "second": SEARCH,
-    "first": [*SEARCH, "--nounrolled"],
-    "train": ["train.py", *TINY, "--arch", "digits", "--checkpoint_minutes", "0"],
-}
 
-
-def launch(*arguments):
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    command, pipe = [sys.executable, *map(str, arguments)], subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
-
-
-def finish(process, code=0):
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == code, err[-3000:]
-    return out, err
-
-
-def folder_of(logs):
-    (made,) = pathlib.Path(logs).glob("*_arch/*")
-    return made
-
-
-def outcome(folder):
-    """All that a run leaves that must not depend on its interruptions: every variable, metrics, genotypes, results."""
-    newest = max(folder.glob("checkpoint_*.npz"))
-    with np.load(newest) as arrays:
-        state = {name: arrays[name].tobytes() for name in arrays.files if name != "seconds"}
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    metrics = [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
-    genotypes = {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("genotype*") if p.suffix != ".svg"}
-    results = folder / "results.json"
-    results = json.loads(results.read_text()) | {"seconds": 0} if results.exists() else None
-    mixing = (folder / "mixing.jsonl").read_text() if results is None else None
-    return newest.name.split("_")[1], state, metrics, genotypes, results, mixing
-
-
-def kill_at(step, process, logs):
-    """SIGKILL once the checkpoint of that step, or of a later one, is there."""
-    while process.poll() is None:
-        steps = [int(p.name.split("_")[1]) for p in pathlib.Path(logs).glob("*_arch/*/checkpoint_*.npz")]
-        if steps and max(steps) >= step:
-            break
-        time.sleep(0.002)
-    process.kill()
-    process.communicate()
+def start(forks, kind, *options):
+    """One of each program's runs in an interpreter of its own, the others in forks."""
+    words = [*COMMANDS[kind], *options]
+    return forks.start(*words) if kind == "first" else Fresh(*words)
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
-def test_a_killed_run_goes_on_to_the_same_bits(kind, tmp_path):
-    command, steps = COMMANDS[kind], 12 if kind != "train" else 24
-    finish(launch(*command, "--logdir", tmp_path / "whole"))
+def test_a_killed_run_goes_on_to_the_same_bits(kind, tmp_path, forks):
+    steps = 12 if kind != "train" else 24
+    forks.run(*COMMANDS[kind], "--logdir", tmp_path / "whole")
     expected = outcome(folder_of(tmp_path / "whole"))
     assert int(expected[0]) == steps
-    kill_at(random.randrange(1, steps), launch(*command, "--logdir", tmp_path / "cut"), tmp_path / "cut")
+    moment = random.randrange(1, steps)
+    print("killed once there is the checkpoint of step", moment)
+    kill_at(moment, start(forks, kind, "--logdir", tmp_path / "cut"), tmp_path / "cut")
     cut = folder_of(tmp_path / "cut")
-    out, _ = finish(launch(command[0], "--resume", cut))
+    forks.run(COMMANDS[kind][0], "--resume", cut)
     assert outcome(cut) == expected
 
 
-def test_a_signal_saves_and_says_how_to_go_on(tmp_path):
-    process = launch(*COMMANDS["first"], "--checkpoint_minutes", "60", "--epochs", "5000", "--logdir", tmp_path)
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path, forks):
+    process = forks.start(*COMMANDS["first"], "--checkpoint_minutes", "60", "--epochs", "5000", "--logdir", tmp_path)
     while not list(tmp_path.glob("*/*/metrics.jsonl")):
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.stderr
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    _, err = finish(process, 128 + signal.SIGTERM)
+    err = process.wait(128 + signal.SIGTERM).stderr
     folder = folder_of(tmp_path)
     assert f"go on by: python3 search_cell.py --resume {folder}" in err
     assert "Traceback" not in err
@@ -212,9 +168,9 @@ def test_a_file_in_place_of_the_folder(tmp_path):
         run.Run.start(tmp_path / "logs", "search_arch", run.types.SimpleNamespace())
 
 
-def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
-    process = launch(*COMMANDS["train"], "--learning_rate", "1e30", "--grad_clip", "1e30", "--logdir", tmp_path)
-    _, err = finish(process, 2)
+def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path, command):
+    far = ["--learning_rate", "1e30", "--grad_clip", "1e30"]
+    err = command(*COMMANDS["train"], *far, "--logdir", tmp_path, code=2).stderr
     assert "Traceback" not in err
     line = err.splitlines()[-1]
     assert "not finite at step" in line and "learning rate 1e+30" in line and "smaller --learning_rate" in line

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import reference
+from tests.support import reference
 from tfdarts.genotype import ENAS_ACTIVATIONS, RecurrentGenotype
 from tfdarts.report import drawing as visualize
 from tfdarts.spaces.recurrent.network import EvaluationLanguageModel, SharedLanguageModel

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.test_run import finish, folder_of, kill_at, launch, outcome
+from tests.support.runs import folder_of, kill_at, outcome
 
 NODES = ["--nodes", "2", "--nhid", "8", "--checkpoint_minutes", "0"]
 TEXT = ["--recipe", "topics", "--batch_size", "400", "--nhid", "8", "--epochs", "2"]
@@ -61,15 +61,15 @@ def test_training_ends_with_what_evaluate_confirms(trained, command):
 
 
 @pytest.mark.parametrize("stage", ["search", "train"])
-def test_a_killed_run_goes_on_to_the_same_bits(stage, searched, trained, tmp_path):
+def test_a_killed_run_goes_on_to_the_same_bits(stage, searched, trained, tmp_path, forks):
     kind, found = searched
     whole = found if stage == "search" else trained[1]
     words = SEARCHES[kind] if stage == "search" else [*TRAININGS[kind], "--genotype_file", found / "genotype.json"]
     expected = outcome(whole)
     steps = int(expected[0])
-    kill_at(steps // 2 + 1, launch(*words, "--logdir", tmp_path), tmp_path)
+    kill_at(steps // 2 + 1, forks.start(*words, "--logdir", tmp_path), tmp_path)
     cut = folder_of(tmp_path)
-    finish(launch(words[0], "--resume", cut))
+    forks.run(words[0], "--resume", cut)
     assert outcome(cut) == expected
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import reference
+from tests.support import reference
 from tfdarts import operations as space
 from tfdarts import optimizers
 from tfdarts.spaces.conv.supernet import Supernet, strongest

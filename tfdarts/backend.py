@@ -1,11 +1,21 @@
 """Loads TensorFlow and Keras as the program needs them, whatever the user's settings say."""
 
 import os
+import pathlib
 import sys
 
-from tfdarts.quiet import quiet
+from tfdarts.quiet import SILENT, quiet
 
+_SCRIPTS = ("search_cell.py", "train.py", "evaluate.py", "visualize.py")
 _WHY = "tfdarts needs Keras on TensorFlow"
+
+
+def _is_command():
+    """Whether this process is one of the program's commands, so that its messages are ours to drop."""
+    path = pathlib.Path(getattr(sys.modules["__main__"], "__file__", None) or "").resolve()
+    here = pathlib.Path(__file__).resolve().parent.parent
+    module = sys.orig_argv[2] if sys.orig_argv[1:2] == ["-m"] and len(sys.orig_argv) > 2 else ""
+    return path.name == "tfdarts" or (path.parent == here and path.name in _SCRIPTS) or module.startswith("tfdarts.")
 
 
 def prepare():
@@ -23,6 +33,8 @@ def prepare():
         os.environ["KERAS_BACKEND"] = "tensorflow"
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+        if _is_command():
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", SILENT)  # it would say nothing that an exception would not
         with quiet():
             import tensorflow  # noqa: F401
     import keras

@@ -3,15 +3,17 @@
 import contextlib
 import os
 
+SILENT = "3"  # the level of TensorFlow's messages that shows none
+
 
 @contextlib.contextmanager
 def quiet():
-    """Drops what native code writes to stderr; not if `TF_CPP_MIN_LOG_LEVEL` is set. Python's errors still show.
+    """Drops what native code writes to stderr; not if `TF_CPP_MIN_LOG_LEVEL` is set to see it. Python's errors show.
 
     For the lines that TensorFlow 2.21 writes while it is loaded and when it first looks for GPUs, some of them before
     it reads that variable.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", SILENT) != SILENT:
         yield
         return
     kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -17,6 +17,9 @@ from tfdarts.quiet import quiet
 from tfdarts.runs.callbacks import Stopped
 from tfdarts.runs.folder import RunFolder, saved_config
 
+with quiet():
+    tf.config.list_physical_devices("GPU")  # where there is none, the first look for one complains
+
 _DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
 
 
@@ -184,8 +187,6 @@ def run(command, values, positional=False):
 
     def guarded(argv):
         logging.set_verbosity(logging.WARNING)
-        with quiet():
-            tf.config.list_physical_devices("GPU")  # where there is none, the first look for one complains
         try:
             command(values, argv[1:])
         except UserError as error:

@@ -34,7 +34,7 @@ def names(model):
 def _walk(value, name, private, found, seen):
     if isinstance(value, keras.Variable):
         found.setdefault(id(value), name)
-    elif isinstance(value, (keras.layers.Layer, keras.metrics.Metric)):
+    elif isinstance(value, (keras.layers.Layer, keras.metrics.Metric, keras.random.SeedGenerator)):
         if id(value) in seen:
             return
         seen.add(id(value))

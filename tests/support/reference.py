@@ -6,11 +6,11 @@ import re
 
 import numpy as np
 
-GOLDENS = pathlib.Path(__file__).parent / "goldens"
+GOLDENS = pathlib.Path(__file__).parent.parent / "goldens"  # or what `--goldens` names
 
 
 def load(name):
-    """Arrays of `goldens/<name>.npz`, or the content of a `.json` file."""
+    """Arrays of `<name>.npz` below the folder of goldens, or the content of a `.json` file."""
     path = GOLDENS / name
     return json.loads(path.read_text()) if path.suffix == ".json" else dict(np.load(path.with_suffix(".npz")))
 
