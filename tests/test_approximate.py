@@ -10,10 +10,10 @@ from tfdarts.ops import approximate, multipliers, quantised
 
 from tests.support import reference
 from tfdarts import approximation as under_multipliers
-from tfdarts import genotype
 from tfdarts import operations as space
 from tfdarts import saving as saved
-from tfdarts.operations import SpaceError
+from tfdarts.operations import OperationsError
+from tfdarts.spaces import genotypes as genotype
 from tfdarts.spaces.conv import network as evalnet
 
 TABLE = "broken_array:1,5"
@@ -179,7 +179,7 @@ def test_gradients_under_stateless_call():
     ],
 )
 def test_options_that_cannot_be(name, options, reason):
-    with pytest.raises(SpaceError, match=reason):
+    with pytest.raises(OperationsError, match=reason):
         space.load(name, options)
 
 

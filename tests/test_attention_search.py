@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support import reference
-from tfdarts import genotype, optimizers
+from tests.support import build, reference
+from tests.support.build import training as Training
 from tfdarts import operations as space
-from tfdarts.genotype import Genotype
+from tfdarts import optimizers
 from tfdarts.operations import LOCATIONS
+from tfdarts.spaces import genotypes as genotype
+from tfdarts.spaces.conv.genotype import ConvGenotype
 from tfdarts.spaces.conv.network import EvaluationNetwork
 from tfdarts.spaces.conv.supernet import Supernet
-from tfdarts.strategies.darts import Darts
-from tfdarts.training.trainer import Training
 
 TABLES = {"alphas": "{}", "betas": "{}_after", "gammas": "{}_end"}
 
@@ -63,7 +63,7 @@ def test_network_matches_reference():
     net.build(images.shape)
     names = reference.named(net)
     reference.assign(names, reference.group(stored, "weights/"))
-    darts = Darts(net)
+    darts = build.search(net)
     assert list(darts.shapes) == ["normal", "reduce", "normal_after", "reduce_after"]
     tables = [f"{name}_{kind}" for name in ("alphas", "betas") for kind in ("normal", "reduce")]
     alphas = tf.constant(np.concatenate([stored[table].ravel() for table in tables]))
@@ -79,7 +79,7 @@ def test_network_matches_reference():
         reference.close(part.reshape(stored[table].shape), stored[f"grad_{table}"], tolerance, table)
     derived = darts._softmax(alphas)
     expected = reference.load("attsearch/network_after_every.json")["genotype"]
-    assert net.genotype(derived) == Genotype(**expected)
+    assert net.genotype(derived) == ConvGenotype(**expected)
 
 
 @pytest.mark.parametrize("case", reference.load("attsearch/genotypes.json")["cases"], ids=lambda case: case["location"])
@@ -90,7 +90,7 @@ def test_derived_genotypes(case):
         raw = {name: tf.constant(case[f"{name}_{kind}"]) for name in TABLES if f"{name}_{kind}" in case}
         mixing |= mixing_of(raw, kind)
     assert set(mixing) == set(net.tables)
-    assert net.genotype(mixing) == Genotype(**case["genotype"])
+    assert net.genotype(mixing) == ConvGenotype(**case["genotype"])
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def eagerly():
 def test_both_orders_reach_every_table_and_the_genotype_trains(location, eagerly):
     net = Supernet(space.load("regular", location=location), 3, channels=2, layers=3, nodes=1, multiplier=1)
     net.build((None, 7, 9, 1))
-    darts = Darts(net)
+    darts = build.search(net)
     batch = tf.random.stateless_normal((4, 7, 9, 1), [1, 2]), tf.constant([0, 1, 2, 0])
     for order in ("first", "second"):
         darts.order = order

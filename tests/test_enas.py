@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support import reference
-from tfdarts import on_enas, optimizers, recipes
+from tfdarts import optimizers, recipes
 from tfdarts.layers import controllers
 from tfdarts.strategies.enas import Enas, EnasOnImages, EnasOnText, Policy
 

@@ -6,12 +6,13 @@ import pytest
 import tensorflow as tf
 
 from tests.support import reference
-from tfdarts import cost, genotype
+from tests.support.build import training as Training
+from tfdarts import cost
 from tfdarts import operations as space
 from tfdarts.layers.dropout import dropout_factors
+from tfdarts.spaces import genotypes as genotype
 from tfdarts.spaces.conv.network import EvaluationNetwork, fixed_edges
 from tfdarts.spaces.conv.supernet import Supernet
-from tfdarts.training.trainer import Training
 
 COUNTS = [
     n

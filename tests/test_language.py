@@ -12,15 +12,19 @@ from tfdarts.ops.recurrent import SEARCHED
 from tfdarts.strategies.language import LanguageDarts
 
 from tests.support import reference
-from tfdarts import genotype, optimizers
 from tfdarts import operations as space
+from tfdarts import optimizers
 from tfdarts.data import text
-from tfdarts.genotype import RecurrentGenotype
 from tfdarts.layers import recurrent
 from tfdarts.runs import run
-from tfdarts.spaces.recurrent.network import EvaluationLanguageModel, LanguageSupernet, dropout_masks
+from tfdarts.spaces import genotypes as genotype
+from tfdarts.spaces.recurrent.genotype import RecurrentGenotype
+from tfdarts.spaces.recurrent.model import dropout_masks
+from tfdarts.spaces.recurrent.network import EvaluationLanguageModel
+from tfdarts.spaces.recurrent.supernet import LanguageSupernet
 from tfdarts.strategies import hypergradient
-from tfdarts.tasks.text import FinishEpoch, LanguageTraining, cross_entropy
+from tfdarts.tasks.base import cross_entropy
+from tfdarts.tasks.text import FinishEpoch, LanguageTraining
 
 ACTIVATIONS = space.load("recurrent", recurrent=True)
 WEIGHTS = {"embedding": "embedding", "bias": "decoder_bias", "start": "W0", "kernels": "Ws"}

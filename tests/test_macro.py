@@ -4,10 +4,12 @@ import tensorflow as tf
 
 import tfdarts
 from tests.support import reference
-from tfdarts import cost, genotype
+from tfdarts import cost
 from tfdarts import saving as saved
-from tfdarts.genotype import MACRO_OPS, MacroGenotype
-from tfdarts.spaces.macro.network import Entries, MacroNetwork, MacroSupernet
+from tfdarts.spaces import genotypes as genotype
+from tfdarts.spaces.macro.genotype import MACRO_OPS, MacroGenotype
+from tfdarts.spaces.macro.network import MacroNetwork
+from tfdarts.spaces.macro.shared import Entries, MacroSupernet
 
 FIXED, SEARCH = reference.load("enas/macro_fixed"), reference.load("enas/macro_supernet")
 TOLERANCE = 2e-5

@@ -5,10 +5,11 @@ import pytest
 import tensorflow as tf
 
 from tests.support import reference
-from tfdarts import cost, genotype
+from tfdarts import cost
 from tfdarts import saving as saved
-from tfdarts.genotype import MicroGenotype
+from tfdarts.spaces import genotypes as genotype
 from tfdarts.spaces.micro import network as micro
+from tfdarts.spaces.micro.genotype import MicroGenotype
 
 COUNTS = reference.load("enas/param_counts.json")
 OTHER_NAMES = {"gamma": "scale", "beta": "offset"}

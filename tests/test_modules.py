@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfdarts import cost, on_images, operations, recipes
+from tfdarts import cost, operations, recipes
 from tfdarts.report import drawing as visualize
 from tfdarts.runs import run
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdarts import genotype
 from tfdarts import operations as space
 from tfdarts import saving as saved
 from tfdarts.runs import run
+from tfdarts.spaces import genotypes as genotype
 from tfdarts.spaces.conv import network as evalnet
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -73,7 +73,7 @@ def test_a_module_that_has_moved_is_named_by_ops(own, tmp_path, command):
 
 def test_a_module_that_is_not_there_is_said(own, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(space.SpaceError, match="before/my_ops.py.*--ops"):
+    with pytest.raises(space.OperationsError, match="before/my_ops.py.*--ops"):
         space.load("before/my_ops.py")
     (model,) = (own / "logs/eval_arch").glob("*/model.keras")
     with pytest.raises(ValueError, match="after.my_ops"):

@@ -4,14 +4,15 @@ import pytest
 import tensorflow as tf
 from tfdarts.ops.recurrent import OPS, SEARCHED
 
-from tests.support import reference
-from tfdarts import cost, genotype, optimizers
+from tests.support import build, reference
+from tests.support.build import training as Training
+from tfdarts import cost, optimizers
 from tfdarts import operations as space
 from tfdarts import saving as saved
 from tfdarts.layers import recurrent
+from tfdarts.spaces import genotypes as genotype
 from tfdarts.spaces.renet import network as renet
 from tfdarts.strategies.darts import Darts
-from tfdarts.training.trainer import Training
 
 ACTIVATIONS = space.load("recurrent", recurrent=True)
 VARIANTS = tuple(renet.VARIANTS)
@@ -177,7 +178,7 @@ def test_search_network(variant, layers, floatx, monkeypatch):
     known = network_names(net)
     assign(known, arrays)
     eta, clip, decay = (float(arrays.get(key, 1.0)) for key in ("eta", "clip", "weight_decay"))
-    darts = Darts(net, "first", 3e-3, (0.5, 0.999), 1e-3, eta, 0.7, decay, clip, unrolled_clip=clip)
+    darts = build.search(net, "first", 3e-3, (0.5, 0.999), 1e-3, eta, 0.7, decay, clip, unrolled_clip=clip)
     darts.alphas.assign(arrays["arch_weights"].ravel())
     tolerance = 1e-6 if floatx == "float64" else 2e-4
     weights, alphas = optimizers.flatten(net.trainable_variables), darts.alphas.value

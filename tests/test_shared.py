@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 
 from tests.support import reference
-from tfdarts.genotype import ENAS_ACTIVATIONS, RecurrentGenotype
 from tfdarts.report import drawing as visualize
-from tfdarts.spaces.recurrent.network import EvaluationLanguageModel, SharedLanguageModel
-from tfdarts.tasks.text import cross_entropy
+from tfdarts.spaces.recurrent.genotype import ENAS_ACTIVATIONS, RecurrentGenotype
+from tfdarts.spaces.recurrent.network import EvaluationLanguageModel
+from tfdarts.spaces.recurrent.shared import SharedLanguageModel
+from tfdarts.tasks.base import cross_entropy
 
 ARC = ((2, 1, 0, 3), (0, 0, 1))  # leaves 2 and 3
 

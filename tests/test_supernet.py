@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support import reference
+from tests.support import build, reference
 from tfdarts import operations as space
 from tfdarts import optimizers
 from tfdarts.spaces.conv.supernet import Supernet, strongest
@@ -281,7 +281,7 @@ def test_hessian_vector_product_of_a_network_against_exact_derivatives(float64):
     keras.utils.set_random_seed(0)
     net = Supernet(space.load("regular"), 3, channels=2, layers=3, nodes=2, multiplier=2)
     net.build((None, 8, 8, 1))
-    darts = Darts(net)
+    darts = build.search(net)
     batch = tf.random.normal((8, 8, 8, 1), dtype="float64"), tf.constant([0, 1, 2, 0, 1, 2, 0, 1])
     weights, alphas = optimizers.flatten(net.trainable_variables), darts.alphas.value
     vector = tf.constant(np.random.default_rng(0).normal(size=weights.shape))
@@ -302,7 +302,7 @@ def test_hessian_vector_product_of_a_network_against_exact_derivatives(float64):
 def test_second_order_with_any_number_of_nodes(nodes, multiplier):
     net = Supernet(space.load("regular"), 3, channels=2, layers=3, nodes=nodes, multiplier=multiplier)
     net.build((None, 9, 7, 1))
-    darts = Darts(net)
+    darts = build.search(net)
     batch = tf.random.normal((4, 9, 7, 1)), tf.constant([0, 1, 2, 0])
     before = np.asarray(darts.alphas.value)
     result = darts.train_step((batch, batch))

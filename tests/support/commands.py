@@ -90,7 +90,7 @@ class Forks:
 
 def environment():
     """The variables of a user's shell: those of the tests but for the one that the tests set themselves."""
-    return os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
 class Fresh(Command):
