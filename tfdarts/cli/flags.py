@@ -4,6 +4,7 @@ Each command defines its flags in an `absl.flags.FlagValues` of its own (`values
 imported side by side and called more than once in a process.
 """
 
+import pathlib
 import re
 import sys
 
@@ -168,7 +169,9 @@ def run(command, values, positional=False):
 
     def parse(argv):
         if any(argument in ("--help", "-help", "-h") for argument in argv[1:]):
-            print(module.__doc__.replace(f"tfdarts {module.__name__.rpartition('.')[2]}", program()))
+            name = module.__name__.rpartition(".")[2]
+            call = program().replace(argv[0], pathlib.PurePath(argv[0]).name)  # without the script's folder
+            print(module.__doc__.replace(f"tfdarts {name}", call))
             print(values.module_help(module))
             print(values.module_help(sys.modules[__name__]))
             sys.exit(0)
