@@ -193,6 +193,12 @@ def test_a_cell_of_another_space_needs_only_its_graph(tmp_path):
     assert "attention<3>" in drawing.dot_graph(graph).source
 
 
+def test_a_notebook_shows_every_cell(search):
+    genotype = history.read(search).genotype
+    roots = [ET.fromstring(svg) for svg in drawing.svgs(genotype)]
+    assert [root.find(SVG + "title").text for root in roots] == ["normal cell", "reduction cell"]
+
+
 def test_both_renderings_show_the_same():
     canvas = Canvas(40, 30, "a & b")
     canvas.box(5, 5, 20, 10, "#336699")
