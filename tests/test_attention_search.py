@@ -68,7 +68,8 @@ def test_network_matches_reference():
     tables = [f"{name}_{kind}" for name in ("alphas", "betas") for kind in ("normal", "reduce")]
     alphas = tf.constant(np.concatenate([stored[table].ravel() for table in tables]))
     weights = optimizers.flatten(net.trainable_variables)
-    gradient, gradient_alphas, (loss, logits, _) = darts._both_gradients(weights, alphas, (images, labels))
+    gradient, gradient_alphas, (result, _) = darts.both_gradients(weights, alphas, build.inputs((images, labels)))
+    loss, logits = result.loss, result.logits
     reference.close(logits, stored["train_logits"], tolerance)
     reference.close(loss, stored["train_loss"], tolerance)
     by_variable = optimizers.unflatten(gradient, net.trainable_variables)
@@ -77,7 +78,7 @@ def test_network_matches_reference():
     sizes = [stored[table].size for table in tables]
     for table, part in zip(tables, np.split(np.array(gradient_alphas), np.cumsum(sizes)[:-1])):
         reference.close(part.reshape(stored[table].shape), stored[f"grad_{table}"], tolerance, table)
-    derived = darts._softmax(alphas)
+    derived = darts.mixing_of(alphas)
     expected = reference.load("attsearch/network_after_every.json")["genotype"]
     assert net.genotype(derived) == ConvGenotype(**expected)
 
@@ -89,7 +90,7 @@ def test_derived_genotypes(case):
     for kind in ("normal", "reduce"):
         raw = {name: tf.constant(case[f"{name}_{kind}"]) for name in TABLES if f"{name}_{kind}" in case}
         mixing |= mixing_of(raw, kind)
-    assert set(mixing) == set(net.tables)
+    assert set(mixing) == set(net.choices)
     assert net.genotype(mixing) == ConvGenotype(**case["genotype"])
 
 

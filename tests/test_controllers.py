@@ -6,6 +6,9 @@ import tensorflow as tf
 
 from tests.support import reference
 from tfdarts.layers import controllers
+from tfdarts.spaces.macro.controller import MacroController
+from tfdarts.spaces.micro.controller import MicroController
+from tfdarts.spaces.recurrent.controller import RecurrentController
 
 NAMES = {
     "first": "g_emb",
@@ -51,9 +54,9 @@ def attention(request, float64):
     """The name of a convolutional space, its golden values, a controller with their weights."""
     arrays = reference.load(f"enas/{request.param}_controller")
     if request.param == "macro":
-        controller = controllers.MacroController(5, 10)
+        controller = MacroController(5, 10)
     else:
-        controller = controllers.MicroController(5, 10)
+        controller = MicroController(5, 10)
     controller.build()
     for name, value in attention_values(arrays, "var:controller/").items():
         variable = variables(controller)[name]
@@ -109,7 +112,7 @@ def test_convolutional_controllers_have_the_authors_numbers(attention, q):
 
 def recurrent(blocks):
     arrays = reference.load(f"enas/controller_blocks{blocks}")
-    controller = controllers.RecurrentController(blocks, 10)
+    controller = RecurrentController(blocks, 10)
     controller.build()
     for variable, value in recurrent_pairs(controller, arrays, ""):
         variable.assign(value)

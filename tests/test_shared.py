@@ -144,7 +144,7 @@ def test_only_the_chosen_activation_runs():
         tf.debugging.Assert(False, ["the sigmoid ran"])
         return x
 
-    net.space = dataclasses.replace(net.space, ops=net.space.ops | {"sigmoid": fail})
+    net.operations = dataclasses.replace(net.operations, ops=net.operations.ops | {"sigmoid": fail})
     step = tf.function(lambda arc: net(np.zeros((3, 2), np.int32), tf.zeros((2, 2)), arc)[0], autograph=False)
     step(tuple(map(tf.constant, ((0, 1, 2, 0), (0, 1, 2)))))
     with pytest.raises(tf.errors.InvalidArgumentError, match="the sigmoid ran"):
