@@ -11,7 +11,7 @@ import numpy as np
 from tfdarts.errors import UserError
 
 FORMAT = 1  # of the content; checkpoints by position, without a number, came before
-KERAS_LISTS = ("_layers", "_metrics", "_trainable_variables", "_non_trainable_variables", "_seed_generators")
+TRACKED = ("_layers", "_metrics", "_trainable_variables", "_non_trainable_variables", "_seed_generators")
 KEPT = 2  # checkpoints; the older one is for the case that the newer one is damaged
 
 
@@ -48,8 +48,8 @@ def _walk(value, name, found, visited, private):
             if not key.startswith("_"):
                 _walk(item, _join(name, key), found, visited, private)
         hidden = [key for key in vars(value) if key.startswith("_")]
-        # Keras's own lists number everything, so they come last: they hold what no attribute does.
-        hidden.sort(key=lambda key: key in KERAS_LISTS)
+        # The lists by which Keras and TensorFlow track everything come last: for what is in no other attribute.
+        hidden.sort(key=lambda key: key in TRACKED or key.startswith("_self_"))
         private.extend((vars(value)[key], _join(name, key)) for key in hidden)
     elif isinstance(value, (list, tuple)):
         for key, item in enumerate(value):
