@@ -1,5 +1,6 @@
 """Reads the golden values and knows our variables by the names that they have there."""
 
+import itertools
 import json
 import pathlib
 import re
@@ -13,6 +14,16 @@ def load(name):
     """Arrays of `<name>.npz` below the folder of goldens, or the content of a `.json` file."""
     path = GOLDENS / name
     return json.loads(path.read_text()) if path.suffix == ".json" else dict(np.load(path.with_suffix(".npz")))
+
+
+def names(pattern):
+    """Names of the files of golden values that match a pattern, as `load` takes them: `names("evalnet/*.npz")`."""
+    return sorted(str(path.relative_to(GOLDENS).with_suffix("")) for path in GOLDENS.glob(pattern))
+
+
+def nodes_of(edges):
+    """How many nodes a convolutional cell has that has so many edges."""
+    return next(nodes for nodes in itertools.count(1) if nodes * (nodes + 3) // 2 >= edges)
 
 
 def group(arrays, prefix):
