@@ -2,7 +2,6 @@ import math
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -104,15 +103,8 @@ def test_dropout_factors():
     np.testing.assert_array_equal(dropout_factors((3, 8, 5), 0.0, [1, 2]), np.ones((3, 8, 5)))
 
 
-@pytest.fixture
-def zeros(monkeypatch):
-    """Networks start at zero, for drawing the start takes Keras longer than all else where only shapes matter."""
-    draw = keras.initializers.VarianceScaling
-    monkeypatch.setattr(draw, "__call__", lambda self, shape, dtype=None, **kwargs: tf.zeros(shape, dtype))
-
-
 @pytest.mark.parametrize("entry", COUNTS, ids=lambda n: f"{n['network']}-{n.get('genotype_name')}-{n['channels']}")
-def test_parameters_and_multiply_adds(entry, zeros):
+def test_parameters_and_multiply_adds(entry, zero_start):
     shape = (224, 224, 3) if entry["network"] == "imagenet" else (32, 32, 3)
     sizes = entry["classes"], entry["channels"], entry["layers"]
     if entry["network"] == "search":
