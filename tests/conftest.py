@@ -45,6 +45,16 @@ def float64():
 
 
 @pytest.fixture
+def eagerly():
+    """Without tracing, which takes longer than the few steps of a test."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
 def zero_start(monkeypatch):
     """Networks start at zero: drawing their start takes Keras longer than all else where only shapes matter."""
     for name in ("RandomUniform", "TruncatedNormal", "VarianceScaling"):
