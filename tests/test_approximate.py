@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfdarts.ops import approximate, multipliers, quantised
+from tfdarts.ops import approximate, common, multipliers, quantised
 
 from tests.support import reference
 from tfdarts import approximation as under_multipliers
@@ -141,9 +141,9 @@ def test_testing_uses_the_average_of_the_ranges_in_training():
 def test_gradients_under_stateless_call():
     """The same as by plain variables, none missing; moving ranges are returned, not assigned."""
     case = reference.load("approximate/conv1x1_s1")
-    layer = approximate.ReLUConvBN(8, multiplier=quantised.Multiplier("mitchell"), batch_range=False)
+    layer = approximate.ReLUConvBN(case["w"].shape[-1], multiplier=quantised.Multiplier("mitchell"), batch_range=False)
     layer.bn = keras.layers.Identity()
-    layer.build((None, 8, 8, 6))
+    layer.build(case["x"].shape)
     layer.conv.assign(case["w"])
     x = tf.constant(case["x"])
 
@@ -229,7 +229,7 @@ def test_a_regular_network_opens_with_approximate_operations(regular, tmp_path):
 
 
 def test_preprocessing_is_approximate_on_demand(regular):
-    for asked, kind in ((False, "ops.common"), (True, "ops.approximate")):
+    for asked, kind in ((False, common.__name__), (True, approximate.__name__)):
         options = {"approx_preprocess": asked}
         network, _ = under_multipliers.with_operations(regular, (8, 8, 1), "approximate", options)
         kinds = {type(p).__module__ for cell in network.cells for p in (cell.preprocess0, cell.preprocess1)}

@@ -221,5 +221,5 @@ def test_a_search_on_text_has_a_pass_of_the_data_and_a_rate_that_falls_late(on_t
     learner, _, schedule = on_text
     assert learner.policy.shared_steps > 10
     assert [schedule(epoch) for epoch in (0, 14)] == [20.0, 20.0] and schedule(16) == pytest.approx(20 * 0.96**2)
-    draws = {tuple(learner.stream(purpose).numpy()) for purpose in range(5)} 
+    draws = {tuple(learner.stream(purpose).numpy()) for purpose in range(5)}
     assert len(draws) == 5  # a stream for each purpose

@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -104,16 +106,28 @@ def check(known, variables, values, stored, tolerance, suffix=""):
     return found
 
 
-def makers_of(kind, variant, arrays):
+def stored_cell(arrays, variant):
+    """The genotype of a golden."""
+    entries = [(SEARCHED[op], int(previous)) for op, previous in zip(arrays["genotype_ops"], arrays["genotype_prev"])]
+    return ReNetGenotype(tuple(entries), tuple(arrays["genotype_concat"].tolist()), cell=variant)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_published_cells(variant):
+    arrays = reference.load(f"renet/network_eval_{variant}_layers1", reference.OURS)
+    assert PUBLISHED[variant] == stored_cell(arrays, variant)
+
+
+def cells(kind, variant, arrays):
     """The layer of a cell golden, and its nodes as a function of the architecture."""
-    units = arrays["Ws"].shape[1]
+    nodes, units, _ = arrays["Ws"].shape
     if kind == "search":
-        node = lambda table: recurrent.MixedNodes(table, build.table(SEARCHED, len(table)), OPS)  # noqa: E731
-        options = {"nodes": 8, "concat": range(1, 9), "affine": False}
+        node = lambda table: recurrent.MixedNodes(table, SEARCHED, OPS)  # noqa: E731
+        options = {"nodes": nodes, "concat": range(1, nodes + 1), "affine": False}
     else:
-        entries = PUBLISHED[variant].recurrent
+        entries = stored_cell(arrays, variant).recurrent
         node = lambda _: recurrent.FixedNodes(entries, OPS)  # noqa: E731
-        options = {"nodes": 8, "concat": arrays["genotype_concat"].tolist(), "affine": True}
+        options = {"nodes": nodes, "concat": arrays["genotype_concat"].tolist(), "affine": True}
     makers = {"": cells.VARIANTS[variant]}
     if variant == "sigmoid":
         makers = {"": PublishedGate, "_gate_fixed": makers[""]}
@@ -126,8 +140,8 @@ def makers_of(kind, variant, arrays):
 def test_cell(kind, variant, patch, floatx):
     arrays = golden(f"{kind}_{variant}_patch_{patch}x{patch}")
     tolerance = 1e-4 if floatx == "float32" else 3e-7
-    node, layers = makers_of(kind, variant, arrays)
-    x, table = (tf.constant(arrays.get(name, np.zeros((36, 5))), floatx) for name in ("x", "arch_weights"))
+    node, layers = cells(kind, variant, arrays)
+    x, table = (tf.constant(arrays.get(name, np.zeros((1, 1))), floatx) for name in ("x", "arch_weights"))
     for suffix, layer in layers.items():
         sweep = body.Sweep(layer, patch, vertical=False)
         sweep.build(x.shape)
@@ -169,22 +183,30 @@ def network_names(network):
     return known
 
 
-NETWORKS = [(variant, 1, "float64") for variant in VARIANTS]
-NETWORKS += [("vanilla", 3, "float64"), ("vanilla", 1, "float32")]
+NETWORKS = [(name, "float64") for name in reference.names("renet/network_search_*.npz")]
+NETWORKS += [(name, "float32") for name, _ in NETWORKS if name.endswith("vanilla_layers1")]
 
 
-@pytest.mark.parametrize("variant,layers,floatx", NETWORKS, indirect=["floatx"])
-def test_search_network(variant, layers, floatx, monkeypatch):
+def sizes(arrays):
+    """Classes, channels and layers of a golden's network."""
+    sweeps = reference.count(arrays, r"cell\d+_W0$")
+    return arrays["logits"].shape[-1], arrays["stem_conv0_bias"].size, sweeps // 2
+
+
+@pytest.mark.parametrize("name,floatx", NETWORKS, indirect=["floatx"])
+def test_search_network(name, floatx, monkeypatch):
     monkeypatch.setitem(cells.VARIANTS, "sigmoid", PublishedGate)
-    arrays = golden(f"network_search_{variant}_layers{layers}")
-    net = ReNetSupernet(ACTIVATIONS, 10, 16, layers, variant)
+    arrays = reference.load(name)
+    net = ReNetSupernet(ACTIVATIONS, *sizes(arrays), name.split("_")[2], len(arrays["cell0_Ws"]))
     net.build((None, *arrays["x"].shape[1:]))
     known = network_names(net)
     assign(known, arrays)
     eta, clip, decay = (float(arrays.get(key, 1.0)) for key in ("eta", "clip", "weight_decay"))
+    rates = (float(arrays.get(f"arch_{key}", 1.0)) for key in ("lr", "weight_decay"))
+    arch_rate, arch_decay = rates
     darts = build.search(
-        net, "first", learning_rate=eta, momentum=0.7, weight_decay=decay, grad_clip=clip, arch_learning_rate=3e-3,
-        unrolled_clip=clip,
+        net, "first", learning_rate=eta, momentum=0.7, weight_decay=decay, grad_clip=clip, unrolled_clip=clip,
+        arch_learning_rate=arch_rate, arch_weight_decay=arch_decay,
     )  # fmt: skip
     darts.alphas.assign(arrays["arch_weights"].ravel())
     tolerance = 1e-6 if floatx == "float64" else 2e-4
@@ -198,7 +220,7 @@ def test_search_network(variant, layers, floatx, monkeypatch):
     gradients = optimizers.unflatten(gradient, net.trainable_variables)
     count = check(known, net.trainable_variables, gradients, arrays, tolerance)
     assert count == sum(name.startswith("grad_") for name in arrays) - 1
-    if layers == 1:
+    if "x_valid" in arrays:
         valid = tf.constant(arrays["x_valid"], floatx), tf.constant(arrays["targets_valid"])
         monkeypatch.setattr(darts, "_both", darts.both_gradients)
         monkeypatch.setattr(darts, "_architecture", darts.architecture_gradient)
@@ -228,10 +250,7 @@ def test_search_network(variant, layers, floatx, monkeypatch):
 def test_evaluation_network(variant, floatx, monkeypatch):
     monkeypatch.setitem(cells.VARIANTS, "sigmoid", PublishedGate)
     arrays = golden(f"network_eval_{variant}_layers1")
-    entries = [(SEARCHED[op], previous) for op, previous in zip(arrays["genotype_ops"], arrays["genotype_prev"])]
-    assert PUBLISHED[variant].recurrent == tuple(entries)
-    assert PUBLISHED[variant].concat == tuple(arrays["genotype_concat"])
-    net = ReNetNetwork(PUBLISHED[variant], 10, 16, 1)
+    net = ReNetNetwork(stored_cell(arrays, variant), *sizes(arrays))
     net.build((None, *arrays["x"].shape[1:]))
     known = network_names(net)
     assign(known, arrays)
@@ -255,12 +274,17 @@ def test_evaluation_network(variant, floatx, monkeypatch):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_parameter_counts(variant):
+def test_parameter_counts(variant, zero_start):
     stored = golden("param_counts.json")[variant]
-    networks = {
-        "eval_nhid256_layers3": ReNetNetwork(PUBLISHED[variant], 10),
-        "search_nhid128_layers3": ReNetSupernet(ACTIVATIONS, 10, cell=variant),
-    }
+    networks = {}
+    for key in stored:
+        if found := re.fullmatch(r"(eval|search)_nhid(\d+)_layers(\d+)", key):
+            sizes = [int(number) for number in found.groups()[1:]]
+            if found[1] == "eval":
+                networks[key] = ReNetNetwork(PUBLISHED[variant], 10, *sizes)
+            else:
+                networks[key] = ReNetSupernet(ACTIVATIONS, 10, *sizes, variant)
+    assert networks
     for key, net in networks.items():
         net.build((None, 32, 32, 3))
         assert cost.count_parameters([net]) == stored[key]

@@ -1,9 +1,11 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support import build, reference
+from tests.support import build, precision, reference
 from tfdarts import operations as space
 from tfdarts import optimizers
 from tfdarts.spaces.conv.supernet import Supernet, strongest
@@ -12,27 +14,39 @@ from tfdarts.strategies.darts import Darts
 
 INPUTS, EXPECTED = reference.load("supernet/inputs"), reference.load("supernet/expected")
 CONFIG = reference.load("supernet/config.json")["config"]
+DECAY = CONFIG["momentum"], CONFIG["weight_decay"]
+SIZES = CONFIG["num_classes"], CONFIG["C"], CONFIG["layers"], CONFIG["steps"], CONFIG["multiplier"]
 
 
-HYPER = (3e-4, (0.5, 0.999), 1e-3)  # of the architecture's Adam
+# Where any operations will do.
+FEW = dataclasses.replace(space.load("regular"), searched=("none", "max_pool_3x3", "skip_connect", "sep_conv_3x3"))
+
+
+HYPER = CONFIG["arch_learning_rate"], tuple(CONFIG["adam_betas"]), CONFIG["arch_weight_decay"]
 
 
 class Search:
     """The reference's small supernet with its weights, and the search on it."""
 
     def __init__(self, dtype):
-        keras.config.set_floatx(dtype)
-        keras.config.set_dtype_policy(dtype)
         self.dtype = dtype
-        self.net = Supernet(space.load("regular"), 10, channels=4, layers=3)
-        self.net.build((None, 16, 16, 3))
-        self.names = reference.named(self.net)
-        self.darts = build.search(self.net, learning_rate=CONFIG["eta"])
+        with precision.floatx(dtype):
+            self.net = Supernet(space.load("regular"), *SIZES)
+            self.net.build((None, *INPUTS["train/images"].shape[1:]))
+            self.names = reference.named(self.net)
+            self.darts = build.search(
+                self.net,
+                arch_learning_rate=CONFIG["arch_learning_rate"],
+                arch_betas=tuple(CONFIG["adam_betas"]),
+                arch_weight_decay=CONFIG["arch_weight_decay"],
+                learning_rate=CONFIG["eta"],
+                momentum=CONFIG["momentum"],
+                weight_decay=CONFIG["weight_decay"],
+                grad_clip=CONFIG["grad_clip"],
+            )
         self.batches = {part: self.batch(INPUTS, part) for part in ("train", "valid")}
         # For most values, and for the difference quotient: the stored float32 one is itself 1.5e-5 from its float64.
         self.tight, self.loose = (2e-5, 2e-4) if dtype == "float32" else (1e-5, 2e-5)
-        keras.config.set_floatx("float32")
-        keras.config.set_dtype_policy("float32")
 
     def batch(self, arrays, part):
         images, labels = arrays[f"{part}/images"], arrays[f"{part}/labels"]
@@ -139,7 +153,7 @@ def test_second_order_and_its_parts(search):
 
     result = hypergradient.second_order(
         darts._both, architecture, search.weights(), darts.alphas.value, darts.weight_optimizer.buffer.value,
-        build.inputs(search.batches["train"]), build.inputs(search.batches["valid"]), CONFIG["eta"], 0.9, 3e-4,
+        build.inputs(search.batches["train"]), build.inputs(search.batches["valid"]), CONFIG["eta"], *DECAY,
     )  # fmt: skip
     stored = "second_order/"
     (passed, _) = result.valid
@@ -154,7 +168,7 @@ def test_second_order_and_its_parts(search):
     )
     norm = tf.norm(result.vector)
     reference.close(norm, EXPECTED[stored + "unrolled/grad_weights_norm"], search.loose)
-    reference.close(0.01 / norm, EXPECTED[stored + "hvp/R"], search.loose)
+    reference.close(CONFIG["hvp_r"] / norm, EXPECTED[stored + "hvp/R"], search.loose)
     reference.close(result.direct, pair(stored + "unrolled/dalpha"), search.tight)
     for side, (gradient, (loss, _)) in zip("pn", calls, strict=True):
         reference.close(loss, EXPECTED[f"{stored}hvp/loss_{side}"], search.tight)
@@ -177,7 +191,9 @@ def test_second_order_and_its_parts(search):
 def test_weight_step_after_the_architecture_step(search):
     darts = search.reset("second")
     train, valid = search.batches["train"], search.batches["valid"]
-    tf.function(darts.train_step, autograph=False)((train, valid))
+    # Its parts are compiled; the step as a whole once, to see that this makes no difference.
+    step = tf.function(darts.train_step, autograph=False) if search.dtype == "float32" else darts.train_step
+    step((train, valid))
     np.testing.assert_allclose(darts.alphas, pair("second_order/alphas", suffix="_after_adam"), rtol=0, atol=1e-6)
     got = search.by_name(search.weights())
     reference.close(got, reference.group(EXPECTED, "weight_step/weights_after/"), search.tight)
@@ -189,7 +205,7 @@ def test_clipping(search):
     gradient, _, (loss, logits, _) = build.both(darts, search.weights(), darts.alphas.value, search.batches["train"])
     reference.close(logits, EXPECTED["weight_step/logits"], search.tight)
     reference.close(loss, EXPECTED["weight_step/loss"], search.tight)
-    clipped, norm = optimizers.clip(gradient, 5.0)
+    clipped, norm = optimizers.clip(gradient, CONFIG["grad_clip"])
     reference.close(norm, EXPECTED["weight_step/grad_norm_before_clip"], search.tight)
     reference.close(tf.norm(clipped) / norm, EXPECTED["weight_step/clip_coefficient"], search.tight)
 
@@ -210,7 +226,7 @@ def test_trajectory(order, search, monkeypatch):
 
     monkeypatch.setattr(optimizers, "clip", clipped)
     last = None
-    for s in range(3):
+    for s in range(len(inputs["learning_rates_f64"])):
         train, last = (
             (tf.constant(inputs[f"{part}_images"][s], search.dtype), tf.constant(inputs[f"{part}_labels"][s]))
             for part in ("train", "valid")
@@ -243,20 +259,11 @@ def test_moving_statistics_of_the_authors_four_passes(search):
 
     weights, alphas = search.weights(), darts.alphas.value
     result = hypergradient.second_order(
-        darts._both,
-        architecture,
-        weights,
-        alphas,
-        darts.weight_optimizer.buffer.value,
-        build.inputs(train),
-        build.inputs(valid),
-        CONFIG["eta"],
-        0.9,
-        3e-4,
-    )
-    after, _, _ = optimizers.adam(
-        alphas, result.value, darts.arch_optimizer.m.value, darts.arch_optimizer.v.value, 1, *HYPER
-    )
+        darts._both, architecture, weights, alphas, darts.weight_optimizer.buffer.value,
+        build.inputs(train), build.inputs(valid), CONFIG["eta"], *DECAY,
+    )  # fmt: skip
+    adam = darts.arch_optimizer
+    after, _, _ = optimizers.adam(alphas, result.value, adam.m.value, adam.v.value, 1, *HYPER)
     for w, a in ((weights, alphas), (passes[0], alphas), (passes[1], alphas), (weights, after)):
         gradient, _, (_, _, state) = build.both(darts, w, a, train)
         for variable, value in zip(search.net.non_trainable_variables, state):
@@ -267,7 +274,7 @@ def test_moving_statistics_of_the_authors_four_passes(search):
     reference.close(reference.read(search.names, expected), expected, 2e-5)
     # Evaluation mode with the weights and the architecture after the whole step.
     new, _ = optimizers.sgd(
-        weights, optimizers.clip(gradient, 5.0)[0], darts.weight_optimizer.buffer.value, CONFIG["eta"], 0.9, 3e-4
+        weights, optimizers.clip(gradient, CONFIG["grad_clip"])[0], darts.buffer.value, CONFIG["eta"], *DECAY
     )
     for variable, value in zip(
         search.net.trainable_variables, optimizers.unflatten(new, search.net.trainable_variables)
@@ -279,13 +286,16 @@ def test_moving_statistics_of_the_authors_four_passes(search):
     reference.close(loss, scalars["eval_valid_loss"], 1e-4)
 
 
-@pytest.mark.parametrize("case", reference.load("supernet/genotypes.json")["cases"])
+DERIVED = reference.load("supernet/genotypes.json")
+
+
+@pytest.mark.parametrize("case", DERIVED["cases"])
 def test_derived_genotypes(case):
-    names = reference.load("supernet/genotypes.json")["primitives_order"]
     genotype = case["genotype"]
     for kind in ("normal", "reduce"):
         expected = tuple((op, source) for op, source in genotype[kind])
-        assert strongest(tf.nn.softmax(case[f"alphas_{kind}"]), build.table(names, 14), 4) == expected
+        mixing = tf.nn.softmax(case[f"alphas_{kind}"])
+        assert strongest(mixing, build.table(DERIVED["primitives_order"], len(mixing)), DERIVED["steps"]) == expected
 
 
 def test_ties_go_to_the_lower_source_and_operation():
@@ -323,8 +333,8 @@ def test_hessian_vector_product_of_a_network_against_exact_derivatives(float64):
 
 
 @pytest.mark.parametrize("nodes,multiplier", [(2, 1), (5, 4)])
-def test_second_order_with_any_number_of_nodes(nodes, multiplier):
-    net = Supernet(space.load("regular"), 3, channels=2, layers=3, nodes=nodes, multiplier=multiplier)
+def test_second_order_with_any_number_of_nodes(nodes, multiplier, eagerly):
+    net = Supernet(FEW, 3, channels=2, layers=3, nodes=nodes, multiplier=multiplier)
     net.build((None, 9, 7, 1))
     darts = build.search(net)
     batch = tf.random.normal((4, 9, 7, 1)), tf.constant([0, 1, 2, 0])
@@ -357,7 +367,7 @@ class Counted(Darts):
 
 
 def test_one_trace_over_two_epochs_and_a_checkpoint_that_restores(tmp_path):
-    net = Supernet(space.load("regular"), 3, channels=2, layers=3, nodes=2, multiplier=2)
+    net = Supernet(FEW, 3, channels=2, layers=3, nodes=2, multiplier=2)
     net.build((None, 8, 8, 1))
     darts = build.search(net, "second", kind=Counted)
     darts.compile(jit_compile=False)
