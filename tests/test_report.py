@@ -11,13 +11,15 @@ import xml.etree.ElementTree as ET
 import pytest
 from PIL import Image, ImageChops
 
+from tfdarts.cli import commands
 from tfdarts.errors import UserError
 from tfdarts.graph import Graph
+from tfdarts.layers.choices import alike
 from tfdarts.report import charts
 from tfdarts.report import drawing as visualize
 from tfdarts.report.canvas import Canvas
 from tfdarts.report.drawing import Drawing, graphs
-from tfdarts.report.page import page
+from tfdarts.report.page import page as page_of
 from tfdarts.runs import history
 from tfdarts.spaces.conv.genotype import ConvGenotype
 from tfdarts.spaces.conv.supernet import edge_names, strongest
@@ -25,6 +27,7 @@ from tfdarts.spaces.conv.supernet import edge_names, strongest
 OPERATIONS = ["none", "max_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_5x5"]
 SVG = "{http://www.w3.org/2000/svg}"
 CONFIG = {"recipe": "digits", "dataset": "digits", "epochs": 4, "seed": 5, "data_dir": "", "image_size": 0}
+CONFIG |= {"format": 1, "stage": "search", "space": "conv"}
 CONFIG |= {"strategy": "darts", "unrolled": True, "command": ["search_cell.py", "--recipe", "digits"]}
 
 
@@ -34,7 +37,12 @@ def table(generator):
 
 
 def cell(weights):
-    return strongest(weights, OPERATIONS, 3)
+    return strongest(weights, alike(edge_names(3), OPERATIONS), 3)
+
+
+def page(runs):
+    """The page as the command writes it."""
+    return page_of(runs, commands.going_on)
 
 
 def write_lines(path, lines):
@@ -42,7 +50,7 @@ def write_lines(path, lines):
 
 
 def make_search(folder, seed=0, epochs=4, **config):
-    """A search's folder as `tfdarts/run.py` leaves it (a real one is reported on in test_cli.py)."""
+    """A search's folder as `tfdarts/runs` leaves it (a real one is reported on in test_cli.py)."""
     generator, mixing, metrics = random.Random(seed), [], []
     (folder / "train").mkdir(parents=True)
     for epoch in range(1, epochs + 1):
@@ -64,7 +72,15 @@ def make_training(folder, search):
     folder.mkdir(parents=True)
     shutil.copy(search / "genotype.json", folder)
     write_lines(folder / "metrics.jsonl", [{"epoch": 1, "loss": 1.0, "accuracy": 0.5, "top5": 0.9, "seconds": 60.0}])
-    config = {"recipe": "digits", "epochs": 1, "seed": 5, "command": ["train.py", "--arch", "x y"]}
+    config = {
+        "format": 1,
+        "stage": "train",
+        "space": "conv",
+        "recipe": "digits",
+        "epochs": 1,
+        "seed": 5,
+        "command": ["train.py", "--arch", "x y"],
+    }
     (folder / "config.json").write_text(json.dumps(config))
     results = {"test_error_percent": 12.345, "parameters": 1234567, "seconds": 61.2}
     (folder / "results.json").write_text(json.dumps(results))
@@ -229,7 +245,7 @@ def test_curves_of_any_numbers(values):
 
 def test_mixing_weights_have_a_chart_per_edge(search):
     run = history.read(search)
-    palette = visualize.operation_colours(OPERATIONS)
+    palette = visualize.operation_colors(OPERATIONS)
     canvas = charts.mixing(run.mixing, palette)["normal"]
     names = [text for text, _, _ in texts(canvas)]
     assert set(edge_names(3)) | set(OPERATIONS) <= set(names)
@@ -330,6 +346,35 @@ def test_a_run_under_way(search, tmp_path):
     assert f"python3 search_cell.py --resume {folder}" in shown and "--epochs 8" not in shown
     assert "train.py" not in shown and "3 of 4" in shown
     assert [note for note in run.notes if "1 of 4 lines" in note] == run.notes and len(run.notes) == 2
+
+
+def test_a_run_of_an_earlier_version_is_shown_but_cannot_go_on(tmp_path):
+    folder = make_search(tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    del config["format"]
+    (folder / "config.json").write_text(json.dumps(config))
+    shown = " ".join(Parser(page([history.read(folder)])).texts)
+    assert "79.00 %" in shown and f"train.py --recipe digits --genotype_file {folder}" in shown
+    assert "--resume" not in shown
+
+
+def test_a_run_is_a_training_by_its_stage_whatever_wrote_it(search, tmp_path):
+    folder = make_training(tmp_path / "run", search)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"command": ["/usr/bin/tfdarts", "train"]}))
+    run = history.read(folder)
+    assert run.training and "Training run" in " ".join(Parser(page([run])).texts)
+
+
+def test_choices_may_differ_in_their_candidates(search, tmp_path):
+    folder = shutil.copytree(search, tmp_path / "run")
+    table = {"edges": ["x", "y"], "operations": [["a", "b"], ["c"]], "weights": [[0.25, 0.75], [1.0]]}
+    write_lines(folder / "mixing.jsonl", [{"epoch": 1, "tables": {"normal": table}}])
+    run = history.read(folder)
+    assert run.notes == [] and history.candidates(table) == [["a", "b"], ["c"]]
+    assert run.operations()[:3] == ("a", "b", "c")
+    write_lines(folder / "mixing.jsonl", [{"epoch": 1, "tables": {"normal": table | {"weights": [[1.0], [1.0]]}}}])
+    assert len(history.read(folder).notes) == 1
 
 
 def test_a_run_that_has_just_begun(tmp_path):
@@ -479,5 +524,6 @@ def test_the_slider_moves_the_cells_without_a_network(browser, search, tmp_path)
     assert browser.get_log("browser") == []
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     sent = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
-    sent = [each for each in sent if not each["documentURL"].startswith("chrome:")]  # the browser's own first page
+    own = ("chrome:", "chrome-untrusted:")  # the browser's own first page, and what it embeds
+    sent = [each for each in sent if not each["documentURL"].startswith(own)]
     assert {each["request"]["url"] for each in sent} == {path.as_uri()}
