@@ -45,7 +45,7 @@ def write_lines(path, lines):
 
 
 def make_search(folder, seed=0, epochs=4, **config):
-    """A search's folder as `tfdarts/run.py` leaves it (a real one is reported on in test_cli.py)."""
+    """A search's folder as `tfdarts/runs` leaves it (a real one is reported on in test_cli.py)."""
     generator, mixing, metrics = random.Random(seed), [], []
     (folder / "train").mkdir(parents=True)
     for epoch in range(1, epochs + 1):
@@ -439,6 +439,24 @@ def test_a_run_under_way(search, tmp_path):
     assert [note for note in run.notes if "1 of 4 lines" in note] == run.notes and len(run.notes) == 2
 
 
+def test_a_run_of_an_earlier_version_is_shown_but_cannot_go_on(tmp_path):
+    folder = make_search(tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    del config["format"]
+    (folder / "config.json").write_text(json.dumps(config))
+    shown = " ".join(Parser(page([history.read(folder)])).texts)
+    assert "79.00 %" in shown and f"train.py --recipe digits --genotype_file {folder}" in shown
+    assert "--resume" not in shown
+
+
+def test_a_run_is_a_training_by_its_stage_whatever_wrote_it(search, tmp_path):
+    folder = make_training(tmp_path / "run", search)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"command": ["/usr/bin/tfdarts", "train"]}))
+    run = history.read(folder)
+    assert run.training and "Training run" in " ".join(Parser(page([run])).texts)
+
+
 def test_a_run_that_has_just_begun(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     shown = " ".join(Parser(page([history.read(tmp_path)])).texts)
@@ -586,7 +604,6 @@ def test_the_slider_moves_the_cells_without_a_network(browser, search, tmp_path)
     assert browser.get_log("browser") == []
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     sent = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
-    sent = [
-        each for each in sent if not each["documentURL"].startswith(("chrome:", "chrome-untrusted:"))
-    ]  # the browser's own first page
+    own = ("chrome:", "chrome-untrusted:")  # the browser's own first page, and what it embeds
+    sent = [each for each in sent if not each["documentURL"].startswith(own)]
     assert {each["request"]["url"] for each in sent} == {path.as_uri()}
