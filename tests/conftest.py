@@ -6,6 +6,7 @@ import tfdarts  # noqa: F401, I001  before TensorFlow, for the environment that 
 
 import pathlib
 
+import keras
 import pytest
 import tensorflow as tf
 
@@ -41,6 +42,24 @@ def float64():
     """Runs a test in double precision."""
     with precision.floatx("float64"):
         yield
+
+
+@pytest.fixture
+def eagerly():
+    """Without tracing, which takes longer than the few steps of a test."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def zero_start(monkeypatch):
+    """Networks start at zero: drawing their start takes Keras longer than all else where only shapes matter."""
+    for name in ("RandomUniform", "TruncatedNormal", "VarianceScaling"):
+        draw = getattr(keras.initializers, name)
+        monkeypatch.setattr(draw, "__call__", lambda self, shape, dtype=None, **kwargs: tf.zeros(shape, dtype))
 
 
 @pytest.fixture(scope="session")

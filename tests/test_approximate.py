@@ -6,15 +6,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfdarts.ops import approximate, multipliers, quantised
+from tfdarts.ops import approximate, common, multipliers, quantised
 
 from tests.support import reference
 from tfdarts import approximation as under_multipliers
 from tfdarts import operations as space
 from tfdarts import saving as saved
 from tfdarts.operations import OperationsError
-from tfdarts.spaces import genotypes as genotype
 from tfdarts.spaces.conv import network as evalnet
+from tfdarts.spaces.conv.genotype import ConvGenotype
 
 TABLE = "broken_array:1,5"
 OPS = approximate.make(TABLE, "moving", False).OPS
@@ -141,9 +141,9 @@ def test_testing_uses_the_average_of_the_ranges_in_training():
 def test_gradients_under_stateless_call():
     """The same as by plain variables, none missing; moving ranges are returned, not assigned."""
     case = reference.load("approximate/conv1x1_s1")
-    layer = approximate.ReLUConvBN(8, multiplier=quantised.Multiplier("mitchell"), batch_range=False)
+    layer = approximate.ReLUConvBN(case["w"].shape[-1], multiplier=quantised.Multiplier("mitchell"), batch_range=False)
     layer.bn = keras.layers.Identity()
-    layer.build((None, 8, 8, 6))
+    layer.build(case["x"].shape)
     layer.conv.assign(case["w"])
     x = tf.constant(case["x"])
 
@@ -188,7 +188,7 @@ def regular():
     """A tiny network of regular operations that has seen two batches."""
     keras.utils.set_random_seed(3)
     edge = [["sep_conv_3x3", 0], ["skip_connect", 1]]
-    cells = genotype.Genotype(normal=edge, normal_concat=[2], reduce=edge, reduce_concat=[2])
+    cells = ConvGenotype(normal=edge, normal_concat=[2], reduce=edge, reduce_concat=[2])
     network = evalnet.EvaluationNetwork(cells, 10, 4, 2)
     network.build((None, 8, 8, 1))
     for seed in range(2):
@@ -219,7 +219,7 @@ def test_a_regular_network_opens_with_approximate_operations(regular, tmp_path):
     assert float(tf.norm(network(x, training=False) - plain) / tf.norm(plain)) < 0.5 * distances[str(path)]
     path.unlink()  # the saved model has the table in it
     network.save(tmp_path / "model.keras")
-    opened = saved.load(tmp_path / "model.keras")
+    opened = saved.load_model(tmp_path / "model.keras")
     assert opened.options["ops_options"]["mul_table"].startswith("inline:mine.bin:")
     np.testing.assert_array_equal(opened(x, training=False), network(x, training=False))
     again, new = under_multipliers.with_operations(opened, (8, 8, 1), "approximate", {"mul_table": "exact"})
@@ -229,7 +229,7 @@ def test_a_regular_network_opens_with_approximate_operations(regular, tmp_path):
 
 
 def test_preprocessing_is_approximate_on_demand(regular):
-    for asked, kind in ((False, "ops.common"), (True, "ops.approximate")):
+    for asked, kind in ((False, common.__name__), (True, approximate.__name__)):
         options = {"approx_preprocess": asked}
         network, _ = under_multipliers.with_operations(regular, (8, 8, 1), "approximate", options)
         kinds = {type(p).__module__ for cell in network.cells for p in (cell.preprocess0, cell.preprocess1)}

@@ -9,17 +9,20 @@ from tests.support import reference
 from tfdarts import cost
 from tfdarts import operations as space
 
-MANIFEST = reference.load("attention/manifest.json")
-CASES = [(case["module"], case["prefix"]) for cases in MANIFEST["files"].values() for case in cases]
+CASES = [
+    pytest.param(name.removesuffix(".npz"), case, id=f"{case['module']}-{case['prefix']}")
+    for name, cases in reference.load("attention/manifest.json")["files"].items()
+    for case in cases
+]
 
 
-@pytest.mark.parametrize("name,prefix", CASES)
-def test_matches_reference(name, prefix, floatx):
-    stored = reference.group(reference.load(f"attention/{name}"), prefix + "/")
+@pytest.mark.parametrize("name,case", CASES)
+def test_matches_reference(name, case, floatx):
+    stored = reference.group(reference.load(f"attention/{name}"), case["prefix"] + "/")
     # The gradients' own noise at batch 2 is 1e-4: BAM and GE normalise over two values.
     tolerance, loose = (1e-5, 1e-3) if floatx == "float32" else (1e-6, 2e-5)
     x, cotangent = (tf.constant(stored[key], floatx) for key in ("input", "cotangent"))
-    layer = OPS[name](32, 1, 1)
+    layer = OPS[case["module"]](x.shape[-1], 1, 1)
     layer(x)
     names = {key: (v, reference._edge(key, v, 0, 1)) for key, v in reference.variables(layer).items()}
     weights, state = reference.group(stored, "weights/"), reference.group(stored, "state/")
@@ -65,7 +68,9 @@ def test_wide_operations_are_the_same_operations_one_per_edge(name, float64):
 
 
 def test_an_operation_that_knows_no_wide_maps_is_built_per_edge(float64):
-    plain = space.Space("mine", {"conv": lambda channels, stride, edges: keras.layers.Conv2D(edges * channels, 3)}, ())
+    plain = space.Operations(
+        "mine", {"conv": lambda channels, stride, edges: keras.layers.Conv2D(edges * channels, 3)}, ()
+    )
     x = np.random.default_rng(0).normal(size=(2, 5, 5, 8))
     layer = plain.build("conv", 4, 1, 2, False, wide=True)
     parts = [single(part) for single, part in zip(layer.layers, np.split(x, 2, -1))]
@@ -97,15 +102,19 @@ def compare_with_one_per_edge(ours, single, shape, wide):
         cotangent = draw(size=got.shape)
         totals = [tf.reduce_sum(y * cotangent) for y in (got, expected)]
     reference.close(got, np.array(expected), 1e-11, "forward")
-    for source in (x, weights):
-        gradients = [tape.gradient(total, source, unconnected_gradients="zero") for total in totals]
-        reference.close(gradients[0], np.array(gradients[1]), 1e-10, "gradient")
+    keys = [key for key, variable in names.items() if variable.trainable]
+    variables = [names[key] for key in keys], [reference.variables(layer)[key] for key in keys for layer in single]
+    ours, theirs = (
+        tape.gradient(total, [x, weights, *(v.value for v in part)], unconnected_gradients="zero")
+        for total, part in zip(totals, variables)
+    )
+    for position in (0, 1):
+        reference.close(ours[position], np.array(theirs[position]), 1e-10, "gradient")
     got, expected = {}, {}  # compared as one group, for a bias before a BatchNorm has gradient zero
-    for key, variable in names.items():
-        for edge, layer in enumerate(single if variable.trainable else ()):
-            stacked = np.array(tape.gradient(totals[0], variable.value))
+    for position, key in enumerate(keys):
+        stacked = np.array(ours[2 + position])
+        for edge in range(count):
             got[f"{edge}/{key}"] = stacked[reference._edge(key, stacked, edge, count)].ravel()
-            theirs = tape.gradient(totals[1], reference.variables(layer)[key].value)
-            expected[f"{edge}/{key}"] = np.array(theirs).ravel()
+            expected[f"{edge}/{key}"] = np.array(theirs[2 + count * position + edge]).ravel()
     if expected:
         reference.close(got, expected, 1e-10)

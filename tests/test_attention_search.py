@@ -1,5 +1,6 @@
 """The search for attention modules (Att-DARTS) against the reference's cells, network and genotypes."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -36,8 +37,13 @@ CELLS += [("after_every_and_end", kind, "float64") for kind in ("normal", "reduc
 def test_cell_matches_reference(location, kind, floatx):
     stored = reference.group(reference.load(f"attsearch/cell_{location}"), kind + "/")
     tolerance = 1e-5 if floatx == "float32" else 1e-6
-    layers, channels = (3, 16) if kind == "normal" else (1, 8)  # so that the first cell is of the kind, and has 16
-    net = Supernet(space.load("regular", location=location), 10, channels, layers, nodes=2, multiplier=2)
+    nodes, channels = reference.nodes_of(len(stored["alphas"])), stored["weights/preprocess0/conv"].shape[-1]
+    concatenated = stored["cotangent"].shape[-1] // channels
+    operations = space.load("regular", location=location)
+    if kind == "normal":  # so that the first cell is of the kind, and has these channels
+        net = Supernet(operations, 1, channels, 3, nodes=nodes, multiplier=concatenated)
+    else:
+        net = Supernet(operations, 1, channels // 2, 1, nodes=nodes, multiplier=concatenated)
     s0, s1, cotangent = (tf.constant(stored[name], floatx) for name in ("s0", "s1", "cotangent"))
     raw = {name: tf.constant(stored[name], floatx) for name in TABLES if name in stored}
     cell, ours = net.cells[0], "normal" if kind == "normal" else "reduce"
@@ -56,9 +62,11 @@ def test_cell_matches_reference(location, kind, floatx):
 
 
 def test_network_matches_reference():
-    stored = reference.load("attsearch/network_after_every")
+    stored, about = (reference.load("attsearch/network_after_every" + ending) for ending in ("", ".json"))
     tolerance = 1e-5
-    net = Supernet(space.load("regular", location="after_every"), 10, 16, 3, nodes=2, multiplier=2)
+    operations = space.load("regular", location=about["location"])
+    sizes = about["num_classes"], about["C"], about["layers"]
+    net = Supernet(operations, *sizes, nodes=about["steps"], multiplier=about["multiplier"])
     images, labels = tf.constant(stored["input"]), tf.constant(stored["labels"])
     net.build(images.shape)
     names = reference.named(net)
@@ -68,7 +76,8 @@ def test_network_matches_reference():
     tables = [f"{name}_{kind}" for name in ("alphas", "betas") for kind in ("normal", "reduce")]
     alphas = tf.constant(np.concatenate([stored[table].ravel() for table in tables]))
     weights = optimizers.flatten(net.trainable_variables)
-    gradient, gradient_alphas, (loss, logits, _) = darts._both_gradients(weights, alphas, (images, labels))
+    gradient, gradient_alphas, (result, _) = darts.both_gradients(weights, alphas, build.inputs((images, labels)))
+    loss, logits = result.loss, result.logits
     reference.close(logits, stored["train_logits"], tolerance)
     reference.close(loss, stored["train_loss"], tolerance)
     by_variable = optimizers.unflatten(gradient, net.trainable_variables)
@@ -77,39 +86,38 @@ def test_network_matches_reference():
     sizes = [stored[table].size for table in tables]
     for table, part in zip(tables, np.split(np.array(gradient_alphas), np.cumsum(sizes)[:-1])):
         reference.close(part.reshape(stored[table].shape), stored[f"grad_{table}"], tolerance, table)
-    derived = darts._softmax(alphas)
-    expected = reference.load("attsearch/network_after_every.json")["genotype"]
-    assert net.genotype(derived) == ConvGenotype(**expected)
+    derived = darts.mixing_of(alphas)
+    assert net.genotype(derived) == ConvGenotype(**about["genotype"])
 
 
 @pytest.mark.parametrize("case", reference.load("attsearch/genotypes.json")["cases"], ids=lambda case: case["location"])
 def test_derived_genotypes(case):
-    net = Supernet(space.load("regular", location=case["location"]), 10, 2, 1)
+    nodes, concatenated = (len(case["genotype"][field]) for field in ("normal", "normal_concat"))
+    net = Supernet(space.load("regular", location=case["location"]), 1, 2, 1, nodes // 2, concatenated)
     mixing = {}
     for kind in ("normal", "reduce"):
         raw = {name: tf.constant(case[f"{name}_{kind}"]) for name in TABLES if f"{name}_{kind}" in case}
         mixing |= mixing_of(raw, kind)
-    assert set(mixing) == set(net.tables)
+    assert set(mixing) == set(net.choices)
     assert net.genotype(mixing) == ConvGenotype(**case["genotype"])
-
-
-@pytest.fixture
-def eagerly():
-    """Without tracing, which takes longer than the few steps of a test."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.parametrize("location", [name for name in LOCATIONS if name != "no_attention"])
 def test_both_orders_reach_every_table_and_the_genotype_trains(location, eagerly):
-    net = Supernet(space.load("regular", location=location), 3, channels=2, layers=3, nodes=1, multiplier=1)
+    few, operations = ("none", "skip_connect", "sep_conv_3x3"), space.load("regular", location=location)
+    few = {
+        part: tuple(name for name in getattr(operations, part) if name in (*few, *operations.attention))
+        for part in ("searched", "after")
+    }
+    net = Supernet(dataclasses.replace(operations, **few), 3, channels=2, layers=3, nodes=1, multiplier=1)
     net.build((None, 7, 9, 1))
     darts = build.search(net)
     batch = tf.random.stateless_normal((4, 7, 9, 1), [1, 2]), tf.constant([0, 1, 2, 0])
     for order in ("first", "second"):
         darts.order = order
-        gradient, _ = darts.hypergradient(optimizers.flatten(net.trainable_variables), batch, batch)
+        gradient, _ = darts.hypergradient(
+            optimizers.flatten(net.trainable_variables), build.inputs(batch), build.inputs(batch)
+        )
         sizes = [np.prod(shape) for shape in darts.shapes.values()]
         for name, part in zip(darts.shapes, tf.split(gradient, sizes)):
             assert np.isfinite(part).all() and np.abs(part).max() > 0, name
@@ -125,7 +133,7 @@ def test_both_orders_reach_every_table_and_the_genotype_trains(location, eagerly
 def test_the_command_lines_search_and_train_without_a_further_flag(location, tmp_path, command):
     tiny = ["--recipe", "digits", "--init_channels", "2", "--layers", "1", "--epochs", "1", "--batch_size", "700"]
     tiny += ["--logdir", tmp_path]
-    command("search_cell.py", *tiny, "--nodes", "1", "--multiplier", "1", "--location", location)
+    command("search_cell.py", *tiny, "--nodes", "1", "--multiplier", "1", "--nounrolled", "--location", location)
     (made,) = (tmp_path / "search_arch").iterdir()
     found = json.loads((made / "genotype.json").read_text())
     assert ("normal_bottleneck" in found) == (location == "end")

@@ -1,11 +1,16 @@
 """ENAS's controllers against the authors' programs, and what they learn."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.support import reference
 from tfdarts.layers import controllers
+from tfdarts.spaces.macro.controller import MacroController
+from tfdarts.spaces.micro.controller import MicroController
+from tfdarts.spaces.recurrent.controller import RecurrentController
 
 NAMES = {
     "first": "g_emb",
@@ -50,10 +55,12 @@ def variables(controller):
 def attention(request, float64):
     """The name of a convolutional space, its golden values, a controller with their weights."""
     arrays = reference.load(f"enas/{request.param}_controller")
-    if request.param == "macro":
-        controller = controllers.MacroController(5, 10)
+    units, decisions = arrays["var:controller/g_emb"].shape[-1], len(arrays["arc0_arc"])
+    if request.param == "macro":  # a decision per layer and one per pair of them
+        layers = next(n for n in itertools.count(1) if n * (n + 1) // 2 == decisions)
+        controller = MacroController(layers, units)
     else:
-        controller = controllers.MicroController(5, 10)
+        controller = MicroController(decisions // 8, units)
     controller.build()
     for name, value in attention_values(arrays, "var:controller/").items():
         variable = variables(controller)[name]
@@ -65,7 +72,7 @@ def decisions_of(kind, numbers):
     """The reference's number string in the order of our decisions."""
     result, numbers = [], list(numbers)
     if kind == "macro":
-        for layer in range(5):
+        for layer in itertools.takewhile(lambda _: numbers, itertools.count()):
             op, *bits = (numbers.pop(0) for _ in range(1 + layer))
             result += [op, np.array(bits)] if layer else [op]
     else:
@@ -74,7 +81,7 @@ def decisions_of(kind, numbers):
     return result
 
 
-@pytest.mark.parametrize("q", range(3))
+@pytest.mark.parametrize("q", range(reference.count(reference.load("enas/macro_controller"), r"arc\d+_arc$")))
 def test_convolutional_controllers_have_the_authors_numbers(attention, q):
     kind, arrays, controller = attention
     values = {name[5:]: value for name, value in arrays.items() if name.startswith(f"arc{q}_")}
@@ -96,7 +103,7 @@ def test_convolutional_controllers_have_the_authors_numbers(attention, q):
         reference.close(sample.penalty, values["skip_penalty"], 2e-6)
         ops, skips = (x.numpy() for x in sample.arc)
         assert skips.sum() == values["skip_count"]
-        flat = [number for layer in range(5) for number in (ops[layer], *skips[layer, :layer])]
+        flat = [number for layer in range(len(ops)) for number in (ops[layer], *skips[layer, :layer])]
         assert flat == values["arc"].tolist()
     else:
         assert sample.arc.numpy().ravel().tolist() == values["arc"].tolist()
@@ -107,9 +114,10 @@ def test_convolutional_controllers_have_the_authors_numbers(attention, q):
         reference.close({name: tf.reshape(gradients[name], stored[name].shape) for name in stored}, stored, 1e-5)
 
 
-def recurrent(blocks):
-    arrays = reference.load(f"enas/controller_blocks{blocks}")
-    controller = controllers.RecurrentController(blocks, 10)
+def recurrent(name):
+    arrays = reference.load(name)
+    blocks, units = (arrays["actions"].shape[1] + 1) // 2, arrays["lstm_kernel"].shape[0]
+    controller = RecurrentController(blocks, units)
     controller.build()
     for variable, value in recurrent_pairs(controller, arrays, ""):
         variable.assign(value)
@@ -131,10 +139,10 @@ def recurrent_pairs(controller, arrays, prefix):
             yield offset, arrays[f"decoder{number}_bias"]
 
 
-@pytest.mark.parametrize("blocks", [4, 12])
-def test_the_recurrent_controller_has_the_authors_numbers(blocks, float64):
-    arrays, controller = recurrent(blocks)
-    count = 2 * blocks - 1
+@pytest.mark.parametrize("name", reference.names("enas/controller_blocks*.npz"))
+def test_the_recurrent_controller_has_the_authors_numbers(name, float64):
+    arrays, controller = recurrent(name)
+    count = arrays["actions"].shape[1]
     for mode in ("train", "derive"):
         loss = 0.0
         with tf.GradientTape() as tape:

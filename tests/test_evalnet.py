@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 
@@ -9,25 +10,27 @@ from tests.support import reference
 from tests.support.build import training as Training
 from tfdarts import cost
 from tfdarts import operations as space
+from tfdarts.layers import choices
 from tfdarts.layers.dropout import dropout_factors
 from tfdarts.spaces import genotypes as genotype
+from tfdarts.spaces.conv.genotype import ConvGenotype
 from tfdarts.spaces.conv.network import EvaluationNetwork, fixed_edges
 from tfdarts.spaces.conv.supernet import Supernet
 
+FORMS = {"NetworkCIFAR": "cifar", "NetworkImageNet": "imagenet"}
 COUNTS = [
-    n
-    for n in reference.load("param_counts.json")["networks"]
-    if n.get("genotype_name") != "Att_DARTS" or n["classes"] != 100
+    entry
+    for entry in reference.load("param_counts.json")["networks"]
+    if entry.get("genotype_name") != "Att_DARTS" or entry["classes"] != 100
 ]
 
 
-@pytest.fixture(scope="module", params=["cifar_darts_v2_c4_l5", "imagenet_darts_v2_c4_l5", "cifar_att_darts_c16_l5"])
+@pytest.fixture(scope="module", params=reference.names("evalnet/*.npz"))
 def case(request):
     """A network with the reference's weights, and the reference's values."""
-    name, form = f"evalnet/{request.param}", request.param.split("_")[0]
-    stored, about = reference.load(name), reference.load(name + ".json")
-    cells = genotype.load("Att_DARTS" if "att" in request.param else "DARTS_V2")
-    network = EvaluationNetwork(cells, about["num_classes"], about["C"], 5, auxiliary=True, network=form)
+    stored, about = reference.load(request.param), reference.load(request.param + ".json")
+    cells, sizes = genotype.Genotype(**about["genotype"]), (about["num_classes"], about["C"], about["layers"])
+    network = EvaluationNetwork(cells, *sizes, auxiliary=True, network=FORMS[about["network"]])
     network.build((None, *stored["input"].shape[1:]))
     names = reference.named(network)
     return network, names, stored, about
@@ -50,7 +53,7 @@ def test_logits_losses_gradients_statistics(case):
         tape.watch(x)
         logits, auxiliary = network(x, training=True)
         losses = loss_of(labels, logits), loss_of(labels, auxiliary)
-        total = losses[0] + 0.4 * losses[1]
+        total = losses[0] + about["auxiliary_weight"] * losses[1]
     variables = network.trainable_variables
     grad_input, gradients = tape.gradient(total, [x, [v.value for v in variables]])
     for got, name in ((logits, "logits"), (auxiliary, "logits_aux"), (losses[0], "loss"), (losses[1], "loss_aux")):
@@ -85,12 +88,12 @@ def test_drop_path_spares_the_identity_alone(reduction, source, kept):
     # DARTS_V2 has no skip connection of stride 2, so that the reference's masks do not tell.
     ops = ("skip_connect", "max_pool_3x3", "sep_conv_3x3", "dil_conv_3x3")
     entries = tuple((op, state) for state in (0, 1, 2) for op in ops[:2]) + ((ops[2], 0), (ops[3], 2))
-    layers = fixed_edges(space.load("regular"), genotype.Genotype(entries, (5,), entries, (5,)), 4, reduction)[source]
+    layers = fixed_edges(space.load("regular"), ConvGenotype(entries, (5,), entries, (5,)), 4, reduction)[source]
     x, masks = tf.random.normal((2, 8, 8, 4)), np.ones((len(entries), 2), np.float32)
     masks[:, 1] = 0  # every edge of the second image
     assert len(layers) >= 2
     for layer in layers:
-        (plain,), (y,) = layer(x), layer(x, masks=tf.constant(masks))
+        ((_, plain),), ((_, y),) = layer(x), layer(x, masks=tf.constant(masks))
         identity = kept and entries[layer.entries[0]][0] == "skip_connect"
         np.testing.assert_array_equal(y[0], plain[0])
         np.testing.assert_array_equal(y[1], plain[1] if identity else tf.zeros_like(plain[1]))
@@ -104,18 +107,21 @@ def test_dropout_factors():
 
 
 @pytest.mark.parametrize("entry", COUNTS, ids=lambda n: f"{n['network']}-{n.get('genotype_name')}-{n['channels']}")
-def test_parameters_and_multiply_adds(entry):
+def test_parameters_and_multiply_adds(entry, zero_start):
     shape = (224, 224, 3) if entry["network"] == "imagenet" else (32, 32, 3)
+    sizes = entry["classes"], entry["channels"], entry["layers"]
     if entry["network"] == "search":
         operations = space.load("regular", location=entry.get("attention_location", "no_attention"))
-        network = Supernet(operations, entry["classes"], entry["channels"], entry["layers"])
-        mixing = {name: tf.ones((len(rows), len(columns))) for name, (rows, columns) in network.tables.items()}
+        network = Supernet(operations, *sizes, nodes=entry["nodes"], multiplier=entry["concatenated_nodes"])
+        mixing = {name: tf.ones(choices.shape(table)) for name, table in network.choices.items()}
 
         def forward(x):
             return network(x, mixing, training=False)
     else:
-        cells = genotype.load(entry["genotype_name"])
-        network = EvaluationNetwork(cells, entry["classes"], entry["channels"], entry["layers"], True, entry["network"])
+        cells = genotype.Genotype(**entry["genotype"])
+        if entry["genotype_name"] in genotype.names():
+            assert genotype.load(entry["genotype_name"]) == cells
+        network = EvaluationNetwork(cells, *sizes, True, entry["network"])
 
         def forward(x):
             return network(x, training=False)
@@ -131,7 +137,7 @@ def test_parameters_and_multiply_adds(entry):
         if entry["channels"] > 16 or entry["network"] == "search":
             return  # tracing takes long, and the small network has every module
         # One DoubleAttention per cell; the reference leaves its products of two maps out. As large in every cell.
-        products = 2 * 32**2 * (entry["channels"] // 4) ** 2 * entry["layers"]
+        products = 2 * math.prod(shape[:2]) * (entry["channels"] // 4) ** 2 * entry["layers"]
     assert cost.multiply_adds(forward, shape) == entry["multiply_adds"] + products
 
 
@@ -145,19 +151,21 @@ def test_any_image_size_trains_with_the_auxiliary_head(shape):
     assert np.isfinite(float(result["loss"]))
 
 
-@pytest.mark.parametrize("name,form", [("NASNet", "cifar"), ("AmoebaNet", "cifar"), ("DARTS_V2", "imagenet")])
-def test_a_saved_network_opens_after_importing_tfdarts_alone(name, form, tmp_path):
-    network = EvaluationNetwork(genotype.load(name), 3, 4, 3, auxiliary=True, network=form)
-    network.build((None, 64, 64, 1))
-    for variable in network.variables:  # values that a freshly initialised network does not have
-        variable.assign(variable + tf.random.stateless_uniform(variable.shape, [1, 2], 0.1, 0.2))
+def test_saved_networks_open_after_importing_tfdarts_alone(tmp_path):
     x = np.random.default_rng(0).normal(size=(2, 64, 64, 1)).astype("float32")
     np.save(tmp_path / "x.npy", x)
-    network.save(tmp_path / "model.keras")
+    networks = {}
+    for name, form in (("NASNet", "cifar"), ("AmoebaNet", "cifar"), ("DARTS_V2", "imagenet")):
+        networks[name] = network = EvaluationNetwork(genotype.load(name), 3, 4, 3, auxiliary=True, network=form)
+        network.build((None, 64, 64, 1))
+        for variable in network.variables:  # values that a freshly initialised network does not have
+            variable.assign(variable + tf.random.stateless_uniform(variable.shape, [1, 2], 0.1, 0.2))
+        network.save(tmp_path / f"{name}.keras")
     code = (
-        "import tfdarts, keras, numpy as np; "
-        f"m = keras.saving.load_model(r'{tmp_path}/model.keras'); x = np.load(r'{tmp_path}/x.npy'); "
-        f"np.save(r'{tmp_path}/y.npy', m(x, training=False))"
+        f"import tfdarts, keras, os, numpy as np; os.chdir(r'{tmp_path}'); x = np.load('x.npy')\n"
+        f"for name in {list(networks)}:\n"
+        "    np.save(name, keras.saving.load_model(name + '.keras')(x, training=False))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), network(x, training=False))
+    for name, network in networks.items():
+        np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), network(x, training=False), name)

@@ -9,7 +9,7 @@ from tfdarts.report import drawing as visualize
 from tfdarts.report.drawing import ascii_drawing
 from tfdarts.spaces import genotypes as genotype
 from tfdarts.spaces.conv.genotype import ConvGenotype
-from tfdarts.spaces.macro.genotype import MacroGenotype
+from tfdarts.spaces.macro.genotype import MACRO_OPS, MacroGenotype
 from tfdarts.spaces.micro.genotype import MICRO_OPS, MicroGenotype
 from tfdarts.spaces.recurrent.genotype import RecurrentGenotype
 
@@ -261,7 +261,7 @@ def test_a_macro_genotype_and_its_numbers_and_arrays(tmp_path):
 
 def test_the_published_macro_network():
     cells = genotype.load("ENAS", "macro")
-    count = [sum(op == name for op, _ in cells.layers) for name in genotype.MACRO_OPS]
+    count = [sum(op == name for op, _ in cells.layers) for name in MACRO_OPS]
     assert count == [8, 2, 9, 5, 0, 0] and cells.skip_connections() == 98
     assert cells.layers[7] == ("conv_5x5", (1, 2, 4, 5, 6))
 
@@ -339,7 +339,7 @@ def test_a_recurrent_cell_in_numbers(tmp_path):
     assert cell.recurrent[:3] == (("sigmoid", 0), ("tanh", 1), ("relu", 2)) and cell.concat == tuple(range(1, 9))
     for text in ("0 2 1", "0 4", "1 0"):
         path.write_text(text)
-        with pytest.raises(genotype.GenotypeError):
+        with pytest.raises(GenotypeError):
             genotype.load(path, "recurrent")
 
 

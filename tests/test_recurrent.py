@@ -3,11 +3,12 @@ import pytest
 import tensorflow as tf
 from tfdarts.ops.recurrent import OPS, SEARCHED
 
-from tests.support import reference
+from tests.support import build, reference
 from tfdarts.layers import recurrent
 
 NAMES = SEARCHED  # the goldens number the activations in this order
-EVALUATION = ("eval_cell_darts_v1", "eval_cell_darts_v2", "eval_cell_enas")
+EVALUATION, SEARCH = (reference.names(f"recurrent/{kind}_cell*.npz") for kind in ("eval", "search"))
+MASKS = ("x_mask", "h_mask")
 
 
 def run(arrays, node, concat, training=None, statistics=None, masks=None, dtype="float64"):
@@ -17,7 +18,7 @@ def run(arrays, node, concat, training=None, statistics=None, masks=None, dtype=
     x_mask, h_mask = (None, None) if masks is None else (tf.constant(arrays[name], dtype) for name in masks)
     normalize = None
     if training is not None:
-        normalize = lambda index, x: recurrent.batch_norm(x, statistics, training)  # noqa: E731
+        normalize = lambda index, x: recurrent.normalized(x, statistics, training)  # noqa: E731
     with tf.GradientTape() as tape:
         tape.watch(tensors)
         h, hiddens, moments = tensors["h0"], [], []
@@ -34,50 +35,54 @@ def run(arrays, node, concat, training=None, statistics=None, masks=None, dtype=
 
 
 def mixed(tensors):
-    return recurrent.MixedNodes(tf.nn.softmax(tensors["arch_weights"]), NAMES, OPS)
+    return recurrent.MixedNodes(
+        tf.nn.softmax(tensors["arch_weights"]), build.table(NAMES, len(tensors["arch_weights"])), OPS
+    )
 
 
 @pytest.mark.parametrize("dtype,tolerance", [("float32", 1e-4), ("float64", 2e-7)])
-@pytest.mark.parametrize("name,masks", [("search_cell", None), ("search_cell_masked", ("x_mask", "h_mask"))])
-def test_search_cell(name, masks, dtype, tolerance):
-    arrays = reference.load(f"recurrent/{name}")
-    statistics = tf.stack([tf.zeros(12, dtype), tf.ones(12, dtype)])
-    hiddens, moments, gradients = run(arrays, mixed, range(1, 9), True, statistics, masks, dtype)
+@pytest.mark.parametrize("name", SEARCH)
+def test_search_cell(name, dtype, tolerance):
+    arrays = reference.load(name)
+    masks = MASKS if "x_mask" in arrays else None
+    units, concat = arrays["h0"].shape[-1], range(1, len(arrays["Ws"]) + 1)
+    statistics = tf.stack([tf.zeros(units, dtype), tf.ones(units, dtype)])
+    hiddens, moments, gradients = run(arrays, mixed, concat, True, statistics, masks, dtype)
     reference.close(hiddens, arrays["hiddens"], tolerance)
     for key, gradient in gradients.items():
         reference.close(gradient, arrays[f"grad_{key}"], tolerance, key)
-    after = recurrent.moving(statistics, tf.reshape(tf.stack(moments), [-1, 2, 12]))
+    after = recurrent.moving(statistics, tf.reshape(tf.stack(moments), [-1, 2, units]))
     reference.close(after[0], arrays["bn_running_mean_after"], tolerance)
     reference.close(after[1], arrays["bn_running_var_after"], tolerance)
     if masks is None:
-        hiddens, moments, _ = run(arrays, mixed, range(1, 9), False, after, None, dtype)
+        hiddens, moments, _ = run(arrays, mixed, concat, False, after, None, dtype)
         reference.close(hiddens, arrays["hiddens_eval"], tolerance)
-        assert moments == [None] * 5
+        assert moments == [None] * len(arrays["inputs"])
 
 
-@pytest.mark.parametrize("name", ["search_cell", "search_cell_masked"])
+@pytest.mark.parametrize("name", SEARCH)
 def test_states_of_the_first_time_step(name, float64):
-    arrays = {key: tf.constant(value, "float64") for key, value in reference.load(f"recurrent/{name}").items()}
+    arrays = {key: tf.constant(value, "float64") for key, value in reference.load(name).items()}
     before, after = [], []
 
     def normalize(index, x):
         before.append(x)
-        after.append(recurrent.batch_norm(x, None, True))
+        after.append(recurrent.normalized(x, None, True))
         return after[-1]
 
     x, h, mask = arrays["inputs"][0], arrays["h0"], arrays.get("h_mask")
     pair = [x, h] if mask is None else [x * arrays["x_mask"], h * mask]
     gates = tf.matmul(tf.concat(pair, -1), arrays["W0"])
-    recurrent.step(h, gates, arrays["Ws"], mixed(arrays), range(1, 9), normalize, mask)
+    recurrent.step(h, gates, arrays["Ws"], mixed(arrays), range(1, len(arrays["Ws"]) + 1), normalize, mask)
     reference.close(tf.stack(before), np.asarray(arrays["t0_states_before_bn"]), 2e-7)
     reference.close(tf.stack([state for state, _ in after]), np.asarray(arrays["t0_states"]), 2e-7)
 
 
 @pytest.mark.parametrize("dtype,tolerance", [("float32", 2e-6), ("float64", 1e-7)])
-@pytest.mark.parametrize("masks", [None, ("x_mask", "h_mask")])
+@pytest.mark.parametrize("masks", [None, MASKS])
 @pytest.mark.parametrize("name", EVALUATION)
 def test_evaluation_cell(name, masks, dtype, tolerance):
-    arrays = reference.load(f"recurrent/{name}")
+    arrays = reference.load(name)
     entries = [(NAMES[op], int(previous)) for op, previous in zip(arrays["genotype_ops"], arrays["genotype_prev"])]
     concat = [int(i) for i in arrays["genotype_concat"]]
     hiddens, _, gradients = run(arrays, lambda _: recurrent.FixedNodes(entries, OPS), concat, masks=masks, dtype=dtype)
@@ -91,10 +96,10 @@ def test_cells_side_by_side(float64):
     """Two cells with kernels of their own, in one step, give what they give one after the other."""
     rng = np.random.default_rng(0)
     h, gates, kernels = (tf.constant(rng.normal(size=s)) for s in ((2, 5, 3), (2, 5, 6), (4, 2, 3, 6)))
-    node = recurrent.MixedNodes(tf.nn.softmax(tf.constant(rng.normal(size=(10, 5)))), NAMES, OPS)
+    node = recurrent.MixedNodes(tf.nn.softmax(tf.constant(rng.normal(size=(10, 5)))), build.table(NAMES, 10), OPS)
 
     def normalize(index, x):
-        return recurrent.batch_norm(x, None, True)
+        return recurrent.normalized(x, None, True)
 
     both, moments = recurrent.step(h, gates, kernels, node, range(1, 5), normalize)
     for k in range(2):

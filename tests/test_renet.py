@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -9,13 +11,17 @@ from tests.support.build import training as Training
 from tfdarts import cost, optimizers
 from tfdarts import operations as space
 from tfdarts import saving as saved
+from tfdarts.genotype import GenotypeError
 from tfdarts.layers import recurrent
 from tfdarts.spaces import genotypes as genotype
-from tfdarts.spaces.renet import network as renet
+from tfdarts.spaces.renet import body, cells
+from tfdarts.spaces.renet.genotype import ReNetGenotype
+from tfdarts.spaces.renet.network import ReNetNetwork
+from tfdarts.spaces.renet.supernet import ReNetSupernet
 from tfdarts.strategies.darts import Darts
 
 ACTIVATIONS = space.load("recurrent", recurrent=True)
-VARIANTS = tuple(renet.VARIANTS)
+VARIANTS = tuple(cells.VARIANTS)
 PUBLISHED = {variant: genotype.load(f"DARTS_{variant.capitalize()}", "renet") for variant in VARIANTS}
 
 
@@ -23,7 +29,7 @@ def golden(name):
     return reference.load(f"renet/{name}")
 
 
-class PublishedGate(renet.SigmoidCell):
+class PublishedGate(cells.SigmoidCell):
     """The authors' sigmoid cell, whose reverse gate looks at the normalised forward vector."""
 
     def prepare(self, x, kernel, offset, statistics, training):
@@ -41,7 +47,7 @@ class PublishedGate(renet.SigmoidCell):
             moments = tf.concat([first, second], 1) if training else None
             return tf.matmul(tf.concat([forward, backward], 0), kernel) + offset, moments
 
-        return renet.both_ways(x, x), statistics[..., :0], gates
+        return cells.both_ways(x, x), statistics[..., :0], gates
 
 
 def rows(features, units, patch):
@@ -100,17 +106,29 @@ def check(known, variables, values, stored, tolerance, suffix=""):
     return found
 
 
+def stored_cell(arrays, variant):
+    """The genotype of a golden."""
+    entries = [(SEARCHED[op], int(previous)) for op, previous in zip(arrays["genotype_ops"], arrays["genotype_prev"])]
+    return ReNetGenotype(tuple(entries), tuple(arrays["genotype_concat"].tolist()), cell=variant)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_published_cells(variant):
+    arrays = reference.load(f"renet/network_eval_{variant}_layers1", reference.OURS)
+    assert PUBLISHED[variant] == stored_cell(arrays, variant)
+
+
 def cells(kind, variant, arrays):
     """The layer of a cell golden, and its nodes as a function of the architecture."""
-    units = arrays["Ws"].shape[1]
+    nodes, units, _ = arrays["Ws"].shape
     if kind == "search":
         node = lambda table: recurrent.MixedNodes(table, SEARCHED, OPS)  # noqa: E731
-        options = {"nodes": 8, "concat": range(1, 9), "affine": False}
+        options = {"nodes": nodes, "concat": range(1, nodes + 1), "affine": False}
     else:
-        entries = PUBLISHED[variant].recurrent
+        entries = stored_cell(arrays, variant).recurrent
         node = lambda _: recurrent.FixedNodes(entries, OPS)  # noqa: E731
-        options = {"nodes": 8, "concat": arrays["genotype_concat"].tolist(), "affine": True}
-    makers = {"": renet.VARIANTS[variant]}
+        options = {"nodes": nodes, "concat": arrays["genotype_concat"].tolist(), "affine": True}
+    makers = {"": cells.VARIANTS[variant]}
     if variant == "sigmoid":
         makers = {"": PublishedGate, "_gate_fixed": makers[""]}
     return node, {suffix: make(units, **options) for suffix, make in makers.items()}
@@ -123,9 +141,9 @@ def test_cell(kind, variant, patch, floatx):
     arrays = golden(f"{kind}_{variant}_patch_{patch}x{patch}")
     tolerance = 1e-4 if floatx == "float32" else 3e-7
     node, layers = cells(kind, variant, arrays)
-    x, table = (tf.constant(arrays.get(name, np.zeros((36, 5))), floatx) for name in ("x", "arch_weights"))
+    x, table = (tf.constant(arrays.get(name, np.zeros((1, 1))), floatx) for name in ("x", "arch_weights"))
     for suffix, layer in layers.items():
-        sweep = renet.Sweep(layer, patch, vertical=False)
+        sweep = body.Sweep(layer, patch, vertical=False)
         sweep.build(x.shape)
         known = names(layer, patch)
         assign(known, arrays)
@@ -165,41 +183,62 @@ def network_names(network):
     return known
 
 
-NETWORKS = [(variant, 1, "float64") for variant in VARIANTS]
-NETWORKS += [("vanilla", 3, "float64"), ("vanilla", 1, "float32")]
+NETWORKS = [(name, "float64") for name in reference.names("renet/network_search_*.npz")]
+NETWORKS += [(name, "float32") for name, _ in NETWORKS if name.endswith("vanilla_layers1")]
 
 
-@pytest.mark.parametrize("variant,layers,floatx", NETWORKS, indirect=["floatx"])
-def test_search_network(variant, layers, floatx, monkeypatch):
-    monkeypatch.setitem(renet.VARIANTS, "sigmoid", PublishedGate)
-    arrays = golden(f"network_search_{variant}_layers{layers}")
-    net = renet.ReNetSupernet(ACTIVATIONS, 10, 16, layers, variant)
+def sizes(arrays):
+    """Classes, channels and layers of a golden's network."""
+    sweeps = reference.count(arrays, r"cell\d+_W0$")
+    return arrays["logits"].shape[-1], arrays["stem_conv0_bias"].size, sweeps // 2
+
+
+@pytest.mark.parametrize("name,floatx", NETWORKS, indirect=["floatx"])
+def test_search_network(name, floatx, monkeypatch):
+    monkeypatch.setitem(cells.VARIANTS, "sigmoid", PublishedGate)
+    arrays = reference.load(name)
+    net = ReNetSupernet(ACTIVATIONS, *sizes(arrays), name.split("_")[2], len(arrays["cell0_Ws"]))
     net.build((None, *arrays["x"].shape[1:]))
     known = network_names(net)
     assign(known, arrays)
     eta, clip, decay = (float(arrays.get(key, 1.0)) for key in ("eta", "clip", "weight_decay"))
-    darts = build.search(net, "first", 3e-3, (0.5, 0.999), 1e-3, eta, 0.7, decay, clip, unrolled_clip=clip)
+    rates = (float(arrays.get(f"arch_{key}", 1.0)) for key in ("lr", "weight_decay"))
+    arch_rate, arch_decay = rates
+    darts = build.search(
+        net, "first", learning_rate=eta, momentum=0.7, weight_decay=decay, grad_clip=clip, unrolled_clip=clip,
+        arch_learning_rate=arch_rate, arch_weight_decay=arch_decay,
+    )  # fmt: skip
     darts.alphas.assign(arrays["arch_weights"].ravel())
     tolerance = 1e-6 if floatx == "float64" else 2e-4
     weights, alphas = optimizers.flatten(net.trainable_variables), darts.alphas.value
     x, labels = tf.constant(arrays["x"], floatx), tf.constant(arrays["targets"])
-    gradient, architecture, (loss, logits, state) = darts._both_gradients(weights, alphas, (x, labels))
+    gradient, architecture, (result, state) = darts.both_gradients(weights, alphas, build.inputs((x, labels)))
+    loss, logits = result.loss, result.logits
     reference.close(logits, arrays["logits"], tolerance)
     reference.close(loss, arrays["loss"], tolerance)
     reference.close(architecture, arrays["grad_arch_weights"].ravel(), tolerance)
     gradients = optimizers.unflatten(gradient, net.trainable_variables)
     count = check(known, net.trainable_variables, gradients, arrays, tolerance)
     assert count == sum(name.startswith("grad_") for name in arrays) - 1
-    if layers == 1:
+    if "x_valid" in arrays:
         valid = tf.constant(arrays["x_valid"], floatx), tf.constant(arrays["targets_valid"])
-        monkeypatch.setattr(darts, "_both", darts._both_gradients)
-        monkeypatch.setattr(darts, "_architecture", darts._architecture_gradient)
+        monkeypatch.setattr(darts, "_both", darts.both_gradients)
+        monkeypatch.setattr(darts, "_architecture", darts.architecture_gradient)
         assert arrays["clip_coef"] < 1  # the authors do not clamp it at 1, ours does
         orders = [("first", "first_order", tolerance), ("second", "unrolled", 1e-5)]
         for darts.order, key, allowed in orders if floatx == "float64" else orders[:1]:
-            gradient, _ = darts.hypergradient(weights, (x, labels), valid)
+            gradient, _ = darts.hypergradient(weights, build.inputs((x, labels)), build.inputs(valid))
             reference.close(gradient, arrays[f"dalpha_{key}"].ravel(), allowed, key)
-            after, _, _ = optimizers.adam(alphas, gradient, darts.first.value, darts.second.value, 1, *darts.arch_hyper)
+            after, _, _ = optimizers.adam(
+                alphas,
+                gradient,
+                darts.arch_optimizer.m.value,
+                darts.arch_optimizer.v.value,
+                1,
+                3e-3,
+                (0.5, 0.999),
+                1e-3,
+            )
             reference.close(after, arrays[f"arch_weights_after_{key}_step"].ravel(), tolerance, key)
     for variable, value in zip(net.non_trainable_variables, state):
         variable.assign(value)
@@ -209,12 +248,9 @@ def test_search_network(variant, layers, floatx, monkeypatch):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_evaluation_network(variant, floatx, monkeypatch):
-    monkeypatch.setitem(renet.VARIANTS, "sigmoid", PublishedGate)
+    monkeypatch.setitem(cells.VARIANTS, "sigmoid", PublishedGate)
     arrays = golden(f"network_eval_{variant}_layers1")
-    entries = [(SEARCHED[op], previous) for op, previous in zip(arrays["genotype_ops"], arrays["genotype_prev"])]
-    assert PUBLISHED[variant].recurrent == tuple(entries)
-    assert PUBLISHED[variant].concat == tuple(arrays["genotype_concat"])
-    net = renet.ReNetNetwork(PUBLISHED[variant], 10, 16, 1)
+    net = ReNetNetwork(stored_cell(arrays, variant), *sizes(arrays))
     net.build((None, *arrays["x"].shape[1:]))
     known = network_names(net)
     assign(known, arrays)
@@ -238,12 +274,17 @@ def test_evaluation_network(variant, floatx, monkeypatch):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_parameter_counts(variant):
+def test_parameter_counts(variant, zero_start):
     stored = golden("param_counts.json")[variant]
-    networks = {
-        "eval_nhid256_layers3": renet.ReNetNetwork(PUBLISHED[variant], 10),
-        "search_nhid128_layers3": renet.ReNetSupernet(ACTIVATIONS, 10, cell=variant),
-    }
+    networks = {}
+    for key in stored:
+        if found := re.fullmatch(r"(eval|search)_nhid(\d+)_layers(\d+)", key):
+            sizes = [int(number) for number in found.groups()[1:]]
+            if found[1] == "eval":
+                networks[key] = ReNetNetwork(PUBLISHED[variant], 10, *sizes)
+            else:
+                networks[key] = ReNetSupernet(ACTIVATIONS, 10, *sizes, variant)
+    assert networks
     for key, net in networks.items():
         net.build((None, 32, 32, 3))
         assert cost.count_parameters([net]) == stored[key]
@@ -254,10 +295,10 @@ def test_parameter_counts(variant):
 
 def make(name, units, affine=True):
     """A cell, two nodes if it has any, and what it is called with."""
-    if name in renet.BASELINES:
-        return renet.BASELINES[name](units), {}
+    if name in cells.BASELINES:
+        return cells.BASELINES[name](units), {}
     parts = {"node": recurrent.FixedNodes((("tanh", 0), ("relu", 1)), OPS)}
-    return renet.VARIANTS[name](units, 2, (1, 2), affine), parts
+    return cells.VARIANTS[name](units, 2, (1, 2), affine), parts
 
 
 def randomize(layer, rng):
@@ -273,7 +314,7 @@ def swapped(variable, units):
     return value if axis is None else np.flip(value, axis)
 
 
-@pytest.mark.parametrize("name", [*renet.VARIANTS, *renet.BASELINES])
+@pytest.mark.parametrize("name", [*cells.VARIANTS, *cells.BASELINES])
 def test_the_reverse_sweep_is_the_forward_sweep_of_the_flipped_image(name, float64):
     """Each half of a sweep is what the other half makes of the flipped image with the other's weights, to the bits."""
     rng = np.random.default_rng(0)
@@ -282,7 +323,7 @@ def test_the_reverse_sweep_is_the_forward_sweep_of_the_flipped_image(name, float
         pair = []
         for _ in range(2):
             cell, parts = make(name, 3)
-            pair.append(renet.Sweep(cell, 2, vertical))
+            pair.append(body.Sweep(cell, 2, vertical))
             pair[-1].build(x.shape)
         one, other = pair
         randomize(one, rng)
@@ -306,7 +347,7 @@ def test_the_reverse_sweep_is_the_forward_sweep_of_the_flipped_image(name, float
 def test_either_half_depends_on_its_own_weights_alone(name, float64):
     rng = np.random.default_rng(0)
     cell, parts = make(name, 3)
-    sweep, x = renet.Sweep(cell, 1, False), tf.constant(rng.normal(size=(2, 2, 4, 3)))
+    sweep, x = body.Sweep(cell, 1, False), tf.constant(rng.normal(size=(2, 2, 4, 3)))
     before = sweep(x, training=True, **parts)
     for variable in cell.trainable_variables:
         value = np.asarray(variable.value)
@@ -322,7 +363,7 @@ def test_either_half_depends_on_its_own_weights_alone(name, float64):
 def test_lines_are_sequences_whatever_the_shape_of_the_map(name, float64):
     rng = np.random.default_rng(0)
     cell, parts = make(name, 3)
-    rows, columns = renet.Sweep(cell, 1, False), renet.Sweep(cell, 1, True)
+    rows, columns = body.Sweep(cell, 1, False), body.Sweep(cell, 1, True)
     columns.built = True  # its cell is
     x = tf.constant(rng.normal(size=(2, 3, 5, 4)))
     y = rows(x, training=True, **parts)
@@ -336,7 +377,7 @@ def test_lines_are_sequences_whatever_the_shape_of_the_map(name, float64):
 def test_odd_maps_are_filled_up_with_zeros(float64):
     rng = np.random.default_rng(0)
     cell, _ = make("lstm", 3)
-    sweep = renet.Sweep(cell, 2, False)
+    sweep = body.Sweep(cell, 2, False)
     x = tf.constant(rng.normal(size=(2, 5, 3, 2)))
     y = sweep(x)
     assert y.shape == (2, 3, 2, 6)
@@ -372,8 +413,8 @@ class Counted(Darts):
 
 
 def test_search_on_images_that_are_not_square():
-    few = space.Space("recurrent", OPS, ("none", "tanh", "relu"))
-    net = renet.ReNetSupernet(few, 3, 4, 1, "sigmoid", nodes=2)
+    few = space.Operations("recurrent", OPS, ("none", "tanh", "relu"))
+    net = ReNetSupernet(few, 3, 4, 1, "sigmoid", nodes=2)
     net.build((None, 9, 7, 1))
     darts = Counted(net, "second", grad_clip=1.0, unrolled_clip=1.0)
     darts.compile(jit_compile=False)
@@ -401,9 +442,9 @@ def test_search_on_images_that_are_not_square():
 
 @pytest.mark.parametrize("cell", ["directional", "gru"])
 def test_training_saving_and_loading(cell, tmp_path):
-    cell = cell if cell in renet.BASELINES else genotype.ReNetGenotype((("tanh", 0), ("relu", 0)), (1, 2), cell=cell)
+    cell = cell if cell in cells.BASELINES else ReNetGenotype((("tanh", 0), ("relu", 0)), (1, 2), cell=cell)
     known = {"mean": [0.5], "std": [0.25]}
-    net = renet.ReNetNetwork(cell, 3, 4, 1, preprocessing=known)
+    net = ReNetNetwork(cell, 3, 4, 1, preprocessing=known)
     net.build((None, 8, 8, 1))
     training = Training(net, drop_path_prob=0.0, epochs=2)
     training.compile(jit_compile=False)
@@ -412,7 +453,7 @@ def test_training_saving_and_loading(cell, tmp_path):
     training.fit(data, epochs=2, verbose=0, shuffle=False)
     assert np.isfinite(training.evaluate(data, verbose=0, return_dict=True)["loss"])
     net.save(tmp_path / "model.keras")
-    loaded = saved.load(tmp_path / "model.keras")
+    loaded = saved.load_model(tmp_path / "model.keras")
     assert loaded.cell == cell
     assert loaded.options == net.options
     np.testing.assert_array_equal(loaded(images, training=False), net(images, training=False))
@@ -421,16 +462,16 @@ def test_training_saving_and_loading(cell, tmp_path):
 
 def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="`cell`"):
-        renet.ReNetSupernet(ACTIVATIONS, 10, cell="lstm")
+        ReNetSupernet(ACTIVATIONS, 10, cell="lstm")
     with pytest.raises(ValueError, match="`cell`"):
-        renet.ReNetNetwork("vanilla", 10)
+        ReNetNetwork("vanilla", 10)
     with pytest.raises(ValueError, match="even"):
-        renet.ReNetNetwork("lstm", 10, units=7)
+        ReNetNetwork("lstm", 10, units=7)
     data = PUBLISHED["vanilla"].to_dict()
     for key, value in (("cell", "lstm"), ("space", "recurrent")):
-        with pytest.raises(genotype.GenotypeError, match="cell"):
+        with pytest.raises(GenotypeError, match="cell"):
             genotype.from_dict(data | {key: value})
-    with pytest.raises(genotype.GenotypeError, match="space"):
-        genotype.ReNetGenotype((("tanh", 0),), (1,), space="recurrent", cell="vanilla")
-    with pytest.raises(genotype.GenotypeError, match="lacks cell"):
+    with pytest.raises(GenotypeError, match="space"):
+        ReNetGenotype((("tanh", 0),), (1,), space="recurrent", cell="vanilla")
+    with pytest.raises(GenotypeError, match="lacks cell"):
         genotype.from_dict({key: value for key, value in data.items() if key != "cell"})

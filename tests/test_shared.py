@@ -1,13 +1,14 @@
 """ENAS's recurrent space: the language model that all cells share, and its cells as genotypes."""
 
 import dataclasses
+import itertools
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support import reference
+from tests.support import precision, reference
 from tfdarts.report import drawing as visualize
 from tfdarts.spaces.recurrent.genotype import ENAS_ACTIVATIONS, RecurrentGenotype
 from tfdarts.spaces.recurrent.network import EvaluationLanguageModel
@@ -67,17 +68,18 @@ def with_gradients(net):
     return tf.function(run, autograph=False, reduce_retracing=True)
 
 
-@pytest.fixture(scope="module", params=["blocks4 float64", "blocks12 float64", "blocks4 float32"])
+GOLDENS = reference.names("enas/shared_rnn_blocks*.npz")
+CASES = [(name, "float64") for name in GOLDENS] + [(name, "float32") for name in GOLDENS if "blocks12" not in name]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=" ".join)
 def shared(request):
     """A golden, its network, the network with gradients, and the precision."""
-    name, floatx = request.param.split()
-    keras.config.set_floatx(floatx)
-    keras.config.set_dtype_policy(floatx)
-    arrays = reference.load(f"enas/shared_rnn_{name}")
-    net = network(arrays)
-    yield arrays, net, with_gradients(net), floatx
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
+    name, floatx = request.param
+    with precision.floatx(floatx):
+        arrays = reference.load(name)
+        net = network(arrays)
+        yield arrays, net, with_gradients(net), floatx
 
 
 def test_every_architecture_in_one_trace(shared):
@@ -87,7 +89,7 @@ def test_every_architecture_in_one_trace(shared):
     batch = arrays["tokens"], arrays["targets"], tf.constant(arrays["h0"], floatx)
     for training, suffix in ((False, "nobn"), (True, "bn")):
         step = tf.function(lambda *a, t=training: net(*a, training=t), autograph=False)
-        for q in range(3):
+        for q in range(reference.count(arrays, r"dag\d+_prev_nodes")):
             prefix, arc = f"dag{q}_{suffix}_", arcs(arrays, f"dag{q}_")
             (logits, hidden, output, dropped), loss, gradients = run(*batch, arc, training)
             for key, got in (("logits", logits), ("hidden_last", hidden), ("output", output), ("loss", loss)):
@@ -144,7 +146,7 @@ def test_only_the_chosen_activation_runs():
         tf.debugging.Assert(False, ["the sigmoid ran"])
         return x
 
-    net.space = dataclasses.replace(net.space, ops=net.space.ops | {"sigmoid": fail})
+    net.operations = dataclasses.replace(net.operations, ops=net.operations.ops | {"sigmoid": fail})
     step = tf.function(lambda arc: net(np.zeros((3, 2), np.int32), tf.zeros((2, 2)), arc)[0], autograph=False)
     step(tuple(map(tf.constant, ((0, 1, 2, 0), (0, 1, 2)))))
     with pytest.raises(tf.errors.InvalidArgumentError, match="the sigmoid ran"):
@@ -226,10 +228,9 @@ def test_weights_may_be_handed_in():
     assert np.any(np.asarray(statistics[0]) != 0)
 
 
-@pytest.mark.parametrize("index", range(8))
-def test_graphs(index):
+@pytest.mark.parametrize("case", reference.load("enas/dags.json")["cases"], ids=itertools.count())
+def test_graphs(case):
     """Their graph numbers x and h -1 and -2; a node after the last one makes the mean of the leaves."""
-    case = reference.load("enas/dags.json")["cases"][index]
     cell = RecurrentGenotype.from_arc((np.array(case["activations"]), np.array(case["prev_nodes"])))
     assert cell.concat == tuple(case["leaf_nodes"])
     graph = visualize.graphs(cell)["recurrent"]

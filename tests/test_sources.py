@@ -2,8 +2,6 @@
 
 import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import PIL.Image
@@ -13,8 +11,6 @@ import tensorflow as tf
 from tests.support.folders import noise, save_folder, save_npz, save_tfds
 from tfdarts.data import images, sources
 from tfdarts.data.sources import DataError
-
-ROOT = pathlib.Path(__file__).parent.parent
 
 
 def pixels_of(data):
@@ -143,8 +139,7 @@ def test_statistics_known_before_are_used_and_other_classes_refused(tmp_path):
         images.load(f"folder:{tmp_path}", statistics=known | {"classes": ["cow", "dog"]})
 
 
-PEAK = """
-import pathlib, re, sys
+PEAK = """import pathlib, re, sys
 import tfdarts
 from tfdarts.data import images
 
@@ -161,8 +156,9 @@ print(len(train), memory("VmHWM") - before)
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/clear_refs").exists(), reason="reads the peak of memory from Linux")
-def test_a_large_folder_streams(tmp_path):
+def test_a_large_folder_streams(tmp_path, command):
     """20,000 images of 32x32x3 are 61 MB of pixels; a pass over them takes no more memory than one over 2,000."""
+    (tmp_path / "peak.py").write_text(PEAK)
     save_folder(tmp_path / "few", {"train": 10, "test": 1}, (32, 32, 3))
     peaks = {}
     for count in (2_000, 20_000):
@@ -172,9 +168,7 @@ def test_a_large_folder_streams(tmp_path):
             for i in range(count // 2):
                 os.link(kept[i % len(kept)], tmp_path / str(count) / "train" / name / f"{i}.png")
         os.symlink(tmp_path / "few/test", tmp_path / str(count) / "test")
-        command = [sys.executable, "-c", PEAK, f"folder:{tmp_path / str(count)}"]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        images_read, peaks[count] = result.stdout.split()
+        images_read, peaks[count] = command(tmp_path / "peak.py", f"folder:{tmp_path / str(count)}").stdout.split()
         assert int(images_read) == count
     print("MB above the start, by number of images:", peaks)
     assert float(peaks[20_000]) < float(peaks[2_000]) + 20

@@ -6,10 +6,10 @@ Nothing here imports TensorFlow, and nothing is ever evaluated.
 
 import dataclasses
 import json
-import pathlib
 import re
 
 from tfdarts.errors import UserError
+from tfdarts.modules import same_module
 
 VERSION = 1
 NONE = "none"  # the operation that connects nothing; a search may weigh it, a genotype never holds it
@@ -131,13 +131,3 @@ def checked_states(name, states, count):
 def attended(edges):
     """Entries `(op, source)` or `(op, source, attention)` as `(op, source, attention)`, attention being "" for none."""
     return tuple((*edge, "")[:3] for edge in edges)
-
-
-def same_module(one, other):
-    """Whether two names of operation modules mean the same one: a user's file or dotted path may have moved."""
-    own = "." in one and "." in other  # the modules of `ops/` are named without
-    return one == other or (own and _last_name(one) == _last_name(other))
-
-
-def _last_name(module):
-    return pathlib.PurePath(module.removesuffix(".py")).name.rpartition(".")[2]

@@ -18,6 +18,7 @@ from tfdarts import ops as modules
 from tfdarts.errors import UserError
 from tfdarts.genotype import NONE
 from tfdarts.ops import attention_modules, common
+from tfdarts.runs import environment
 
 # Where a search places attention modules (Att-DARTS, Nakai et al. 2020, section 3): among the operations of an edge,
 # behind them, on a cell's output. "mixed" is the operations and all modules but `Identity`, "attention" the modules.
@@ -149,6 +150,8 @@ def load(name, options=None, *, location="no_attention", recurrent=False):
     if location not in LOCATIONS:
         raise OperationsError(f"--location must be one of {', '.join(LOCATIONS)}. Received: {location!r}.")
     module = _module(name)
+    if getattr(module, "EXACT_FLOAT32", False):  # here, since every way to the operations leads through here
+        environment.exact_float32()
     made, options = _make(module, name, options or {})
     contract = "(tensor)" if recurrent else "(channels, stride, edges, affine)"
     ops = getattr(made, "OPS", None)

@@ -10,6 +10,7 @@ import math
 import typing
 
 from tfdarts.errors import UserError
+from tfdarts.modules import same_module
 
 
 class OptionError(UserError):
@@ -28,7 +29,8 @@ class Option:
         fraction: whether a number must be below 1.
         choices: what a text may be; empty for anything.
         only_with: `(other option, *its values)`, without which it has no meaning; given then, it is refused.
-        resume: what a resumed run may do to it: `"keep"`, `"grow"` or `"change"`.
+        resume: what a resumed run may do to it: `"keep"` it as it is, let it `"grow"`, `"change"` it; `"move"` is for
+            the name of an operation module, which may lie elsewhere than it did.
         random: whether the strategy `"random"` uses it.
         controller: whether only a controller uses it, so that the strategy `"random_ws"` does not.
         same_as: other options that always have its value: giving one gives all.
@@ -56,6 +58,14 @@ class Option:
     def but(self, default, help=None, **changes):
         """The same option with another default, and other attributes if need be."""
         return dataclasses.replace(self, default=default, help=help or self.help, **changes)
+
+    def may_become(self, value, before):
+        """Whether a resumed run may have `value` where the run had `before`."""
+        if value == before or self.resume == "change":
+            return True
+        if self.resume == "grow":
+            return before is not None and value > before
+        return self.resume == "move" and before is not None and same_module(value, before)
 
     def check(self, name, value):
         """Raises OptionError for a value that the option cannot have."""

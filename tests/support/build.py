@@ -3,6 +3,7 @@
 import math
 
 from tfdarts import optimizers
+from tfdarts.layers.choices import alike
 from tfdarts.strategies.darts import Darts
 from tfdarts.tasks.images import ImageTask
 from tfdarts.training.trainer import Trainer
@@ -48,3 +49,23 @@ def training(
     sgd = optimizers.Sgd(learning_rate, momentum, weight_decay, grad_clip, nesterov)
     task = ImageTask(label_smooth, auxiliary_weight, drop_path_prob, dropout, top5=True)
     return Trainer(network, task, sgd, seed, epochs, steps)
+
+
+def inputs(batch):
+    """What a pass of a search on images runs on, made of a batch."""
+    return (*batch, {})
+
+
+def both(search, weights, alphas, batch):
+    """Both gradients of a search on images, traced: as `Darts.both_gradients`, with the `Pass` taken apart.
+
+    Returns:
+        Gradient for the weights, gradient for the architecture, `(loss, logits, state)`.
+    """
+    weights, alphas, (result, state) = search._both(weights, alphas, inputs(batch))
+    return weights, alphas, (result.loss, result.logits, state)
+
+
+def table(names, rows):
+    """A table of mixing weights whose choices all have the same candidates."""
+    return alike(map(str, range(rows)), names)

@@ -84,8 +84,8 @@ class Forks:
 
     def close(self):
         """Ends the process, and what still runs of its commands."""
-        self.process.stdin.close()
-        self.process.wait()
+        with self.process:
+            self.process.stdin.close()
 
 
 def environment():

@@ -4,6 +4,7 @@ import shlex
 
 from tfdarts import recipes, spaces
 from tfdarts.errors import UserError
+from tfdarts.runs.folder import FORMAT
 
 SCRIPTS = {"search": "search_cell.py", "train": "train.py"}
 
@@ -68,7 +69,8 @@ def going_on(run):
 
 def _going_on(run):
     config, folder, commands = run.config, run.folder, []
-    if run.unit == "epoch" and not run.finished:
+    resumable = run.unit == "epoch" and config.get("format") == FORMAT  # not of an earlier version
+    if resumable and not run.finished:
         commands.append(("go on", resume(config, folder)))
     found = [folder / "genotype.json"] if run.genotype else []
     if run.unit == "sample":
@@ -77,7 +79,7 @@ def _going_on(run):
         commands.append(("train what it found", train(config, found)))
     if run.training and run.finished:
         commands.append(("test the model again", evaluate(config, folder)))
-    if run.unit == "epoch" and run.finished and type(run.total) is int and run.total < 1e9:
+    if resumable and run.finished and type(run.total) is int and run.total < 1e9:
         commands.append(("go on for more epochs", resume(config, folder, "--epochs", 2 * run.total)))
     if run.cells():
         drawn = folder / "genotype.json" if run.training else folder

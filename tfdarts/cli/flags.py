@@ -16,7 +16,7 @@ from tfdarts.errors import UserError
 from tfdarts.options import Settings, check_values
 from tfdarts.quiet import quiet
 from tfdarts.runs.callbacks import Stopped
-from tfdarts.runs.folder import RunFolder, saved_config
+from tfdarts.runs.folder import RunFolder, check_resumed, saved_config
 
 with quiet():
     tf.config.list_physical_devices("GPU")  # where there is none, the first look for one complains
@@ -134,10 +134,12 @@ def settings(values, stage, genotypes=()):
     """
     wanted = given(values, stage)
     if values.resume is not None:
-        config = saved_config(values.resume, stage, wanted)
+        config = saved_config(values.resume, stage)
         where = spaces.load(config["space"])
         strategy = recipes.own_strategy(config["recipe"], where) if stage == "search" else None
         options = where.options(stage, strategy)
+        check_resumed(values.resume, config, wanted, options)
+        config |= wanted
         check_values(options, config)
         result, remembered = Settings.from_config(config, options), config.get("data_info")
     else:

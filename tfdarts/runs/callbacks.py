@@ -78,7 +78,7 @@ class MetricsCallback(keras.callbacks.Callback):
 
 
 class CheckpointCallback(keras.callbacks.Callback):
-    """Checkpoints, the stop on a signal, and the stop on a loss that is not finite.
+    """Checkpoints, the stop on a signal, and the stop on a metric that is not finite.
 
     Args:
         folder: `RunFolder`; None to write nothing, and to leave signals alone.
@@ -146,8 +146,12 @@ class CheckpointCallback(keras.callbacks.Callback):
             raise Stopped(self.signal, int(self.model.step.numpy()), self.folder.folder)
 
     def _check(self, logs):
-        # A perplexity beyond the largest float32 is infinite while its loss is fine, so only NaN counts there.
-        wrong = [name for name, value in logs.items() if math.isnan(value) or ("loss" in name and math.isinf(value))]
+        overflowing = self.model.task.overflowing
+        wrong = [
+            name
+            for name, value in logs.items()
+            if math.isnan(value) or (math.isinf(value) and name.removeprefix("val_") not in overflowing)
+        ]
         if wrong:
             kept = f"; the last good checkpoint stays in {self.folder.folder}" if self.folder else ""
             raise UserError(

@@ -11,13 +11,15 @@ import numpy as np
 from tfdarts.errors import UserError
 
 FORMAT = 1  # of the content; checkpoints by position, without a number, came before
+TRACKED = ("_layers", "_metrics", "_trainable_variables", "_non_trainable_variables", "_seed_generators")
 KEPT = 2  # checkpoints; the older one is for the case that the newer one is damaged
 
 
 def names(model):
     """Names a model's variables by where they are: the attributes that lead to them, `network/cells/0/edges/1/...`.
 
-    Keras's own paths count the layers of a process, so they differ between a first and a second model of a kind.
+    Keras's own paths count the layers of a process, so they differ between a first and a second model of a kind. A
+    variable that several ways lead to has the way with the fewest private attributes, and of these the first.
 
     Args:
         model: has `state()`, the list of its variables.
@@ -25,28 +27,40 @@ def names(model):
     Returns:
         A dictionary from name to variable, in the order of `state()`.
     """
-    found = {}
-    for private in (False, True):  # a variable that public attributes lead to is called by these
-        _walk(model, "", private, found, set())
+    found, visited, reached = {}, set(), [(model, "")]
+    while reached:  # each round adds what one more private attribute leads to
+        private = []
+        for value, name in reached:
+            _walk(value, name, found, visited, private)
+        reached = private
     return {found[id(variable)]: variable for variable in model.state()}
 
 
-def _walk(value, name, private, found, seen):
+def _walk(value, name, found, visited, private):
+    """Names the variables that public attributes of `value` lead to; lists the private ones on the way."""
     if isinstance(value, keras.Variable):
         found.setdefault(id(value), name)
     elif isinstance(value, (keras.layers.Layer, keras.metrics.Metric, keras.random.SeedGenerator)):
-        if id(value) in seen:
+        if id(value) in visited:
             return
-        seen.add(id(value))
+        visited.add(id(value))
         for key, item in vars(value).items():
-            if private or not key.startswith("_"):
-                _walk(item, f"{name}/{key}" if name else key, private, found, seen)
+            if not key.startswith("_"):
+                _walk(item, _join(name, key), found, visited, private)
+        hidden = [key for key in vars(value) if key.startswith("_")]
+        # The lists by which Keras and TensorFlow track everything come last: for what is in no other attribute.
+        hidden.sort(key=lambda key: key in TRACKED or key.startswith("_self_"))
+        private.extend((vars(value)[key], _join(name, key)) for key in hidden)
     elif isinstance(value, (list, tuple)):
         for key, item in enumerate(value):
-            _walk(item, f"{name}/{key}", private, found, seen)
+            _walk(item, _join(name, key), found, visited, private)
     elif isinstance(value, dict):
         for key, item in value.items():
-            _walk(item, f"{name}/{key}", private, found, seen)
+            _walk(item, _join(name, key), found, visited, private)
+
+
+def _join(name, key):
+    return f"{name}/{key}" if name else str(key)
 
 
 def save(folder, model, seconds):

@@ -51,8 +51,8 @@ def fit(folder, job, epochs, checkpoint_minutes, callbacks=()):
             data = batches(epoch * steps + batch)
             ends = {"initial_epoch": epoch, "epochs": epoch + 1}
             model.fit(data, steps_per_epoch=steps - batch, callbacks=first, **ends, **common)
-            epoch += 1
-        if epoch < epochs and not model.stop_training:
+            epoch = epochs if model.stop_training else epoch + 1
+        if epoch < epochs:
             data = batches(epoch * steps)
             ends = {"initial_epoch": epoch, "epochs": epochs}
             model.fit(data, steps_per_epoch=steps, callbacks=callbacks, **ends, **common)

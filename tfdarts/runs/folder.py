@@ -14,63 +14,65 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts.errors import UserError
-from tfdarts.genotype import same_module
 from tfdarts.version import __version__
 
 FORMAT = 1  # of `config.json`; it had no number before
 FOLDERS = {"search": "search_arch", "train": "eval_arch"}
 STAGES = {"search": "search", "train": "training"}
-MAY_GROW = ("epochs",)  # options that a resumed run may have larger than before
-MAY_CHANGE = ("checkpoint_minutes", "derive_num_sample")
 
 
-def saved_config(folder, stage, given):
+def saved_config(folder, stage):
     """The configuration of the run in `folder`, for going on with it.
 
     Args:
         folder: the run's folder.
         stage: `"search"` or `"train"`.
-        given: options that the user gave beside it, as a dictionary; they replace those of the run.
 
     Returns:
         `config.json` as a dictionary, without the command and the versions.
 
     Raises:
-        UserError: if there is no run, one of the other stage, or of an earlier version of the program, or if `given`
-            differs from its options where it may not.
+        UserError: if there is no run, or one of the other stage or of an earlier version of the program.
     """
     path = pathlib.Path(folder) / "config.json"
     try:
         saved = json.loads(path.read_text())
-        options = {name: saved[name] for name in saved if name not in ("command", "versions", "format")}
+        config = {name: saved[name] for name in saved if name not in ("command", "versions", "format")}
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"{folder} is not the folder of a run: cannot read {path} ({type(error).__name__}); "
             "give logs/search_arch/<time> or logs/eval_arch/<time>"
         ) from None
-    if options.get("stage") != stage:
-        maker = STAGES.get(options.get("stage"), "run of another program")
-        raise UserError(f"{folder} is a {maker}, which this command cannot go on with")
+    if config.get("stage") != stage:
+        kind = STAGES.get(config.get("stage"), "run of another program")
+        raise UserError(f"{folder} is a {kind}, which this command cannot go on with")
     if saved.get("format") != FORMAT:
         raise UserError(
             f"{folder} was written by another version of tfdarts, and this one cannot go on with it; start a new run "
             "(its genotype.json can be trained)"
         )
+    return config
+
+
+def check_resumed(folder, config, given, options):
+    """Raises UserError where a resumed run is to have another option than it may.
+
+    Args:
+        folder: the run's folder.
+        config: its configuration, as `saved_config` gave it.
+        given: options that the user gave beside it, as a dictionary.
+        options: dictionary from name to `options.Option`, which says what may change.
+    """
     differing = []
     for name, value in given.items():
-        if value == options.get(name) or (name in MAY_CHANGE and name in options):
-            continue
-        if name == "ops" and same_module(value, options.get(name, "")):
-            continue
-        if name in MAY_GROW and name in options and value > options[name]:
-            continue
-        differing.append(f"--{name} {value} (was {options.get(name)})")
+        allowed = options[name].may_become(value, config[name]) if name in options and name in config else False
+        if not allowed and value != config.get(name):
+            differing.append(f"--{name} {value} (was {config.get(name)})")
     if differing:
         raise UserError(
             f"cannot go on with {folder} under other options: {', '.join(differing)}; leave them out, or start a new "
             "run (a resumed one may have more --epochs, another --logdir, --checkpoint_minutes and --derive_num_sample)"
         )
-    return options | given
 
 
 class RunFolder:

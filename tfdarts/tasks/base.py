@@ -29,10 +29,12 @@ class Task(keras.layers.Layer):
 
     Attributes:
         scores: names of what `scored` measures.
+        overflowing: names of metrics that may be infinite in a sound run.
         dropout_stream: added to a draw's first number by the dropout that every task has.
     """
 
     scores = ("accuracy",)
+    overflowing = ()
     dropout_stream = 0
 
     def draw(self, seed, step, part=TRAIN):

@@ -26,6 +26,8 @@ class TextTask(Task):
         reward_square: whether it is over the squared perplexity.
     """
 
+    overflowing = ("perplexity",)  # of a loss above 88, which is finite itself: early on it may be so high
+
     def __init__(
         self,
         units,

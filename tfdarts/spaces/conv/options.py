@@ -11,7 +11,7 @@ CHANNELS = Option(16, "channels of the first cells, an even number; they double 
 LAYERS = Option(8, "number of cells")
 STEM = Option(3, "factor from --init_channels to the channels of the stem", only_with=("network", "cifar"))
 NODES = Option(4, "nodes of a cell", random=True)
-OPS = Option("regular", "operation module: a module of ops/, a dotted path or a .py file", random=True)
+OPS = Option("regular", "operation module: a module of ops/, a dotted path or a .py file", random=True, resume="move")
 SEARCH = IMAGES | DARTS | HALVES | BATCH | SGD | CUTOUT | {
     "init_channels": CHANNELS,
     "layers": LAYERS,

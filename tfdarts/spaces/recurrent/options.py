@@ -16,7 +16,12 @@ DARTS_SEARCH = TEXT | DARTS | BATCH | SGD | TEXT_DROPOUT | TEXT_PENALTIES | text
     "nodes": NODES,
     "batch_size": COLUMNS,
     "arch_learning_rate": DARTS["arch_learning_rate"].but(3e-3),
-    "ops": Option("recurrent", "module of activations: a module of ops/, a dotted path or a .py file", random=True),
+    "ops": Option(
+        "recurrent",
+        "module of activations: a module of ops/, a dotted path or a .py file",
+        random=True,
+        resume="move",
+    ),
 }  # fmt: skip
 ENAS_SEARCH = TEXT | ENAS | BATCH | text_units(1000) | {
     "nodes": NODES.but(12),

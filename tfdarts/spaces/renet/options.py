@@ -26,7 +26,12 @@ SEARCH = SHARED | DARTS | HALVES | {
     "nhid": UNITS,
     "nodes": Option(8, "nodes of the recurrent cell", random=True),
     "arch_learning_rate": DARTS["arch_learning_rate"].but(3e-3),
-    "ops": Option("recurrent", "module of activations: a module of ops/, a dotted path or a .py file", random=True),
+    "ops": Option(
+        "recurrent",
+        "module of activations: a module of ops/, a dotted path or a .py file",
+        random=True,
+        resume="move",
+    ),
 }  # fmt: skip
 TRAIN = SHARED | SCHEDULE | {
     "use_extra": Option(False, "train on the data set's split `extra` too (SVHN)"),
