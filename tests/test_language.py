@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tfdarts.ops.recurrent import SEARCHED
 
-from tests.support import reference
+from tests.support import precision, reference
 from tfdarts import genotype
 from tfdarts import operations as space
 from tfdarts.data import text
@@ -35,7 +35,7 @@ def network(arrays):
     """The network of a golden, with its weights."""
     words, units = arrays["embedding"].shape
     if "arch_weights" in arrays:
-        net = LanguageSupernet(ACTIVATIONS, words, units)
+        net = LanguageSupernet(ACTIVATIONS, words, units, len(arrays["Ws"]))
     else:
         entries = [(SEARCHED[op], int(p)) for op, p in zip(arrays["genotype_ops"], arrays["genotype_prev"])]
         net = EvaluationLanguageModel(RecurrentGenotype(entries, arrays["genotype_concat"].tolist()), words, units)
@@ -69,7 +69,8 @@ def test_language_model(name, floatx, monkeypatch):
     net = network(arrays)
     search = "arch_weights" in arrays
     cls = LanguageDarts if search else LanguageTraining
-    learner = cls(net, 3, 5, alpha=float(arrays["alpha"]), beta=float(arrays["beta"]))
+    bptt, batch_size = arrays["tokens"].shape
+    learner = cls(net, batch_size, bptt, alpha=float(arrays["alpha"]), beta=float(arrays["beta"]))
     masks = {ours: arrays[theirs].astype(floatx) for ours, theirs in MASKS.items() if theirs in arrays}
     masks = {name: mask[0] if mask.ndim == 3 else mask for name, mask in masks.items()}
     monkeypatch.setattr("tfdarts.tasks.text.dropout_masks", lambda *_: masks)
@@ -98,12 +99,10 @@ def test_language_model(name, floatx, monkeypatch):
 @pytest.fixture(scope="module", params=["float32", "float64"])
 def search(request):
     """One search for both goldens of the architecture's gradient, so that its gradients are traced once."""
-    keras.config.set_floatx(request.param)
-    keras.config.set_dtype_policy(request.param)
-    darts = LanguageDarts(network(golden("architect_clipped")), 8, 5, beta=0.0)
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-    return darts
+    arrays = golden("architect_clipped")
+    bptt, batch_size = arrays["tokens_train"].shape
+    with precision.floatx(request.param):
+        return LanguageDarts(network(arrays), batch_size, bptt, beta=0.0)
 
 
 @pytest.mark.parametrize("name", ["architect_clipped", "architect_unclipped"])
@@ -160,21 +159,25 @@ def test_architecture_gradients(name, search):
         assert function.experimental_get_tracing_count() == 1
 
 
-@pytest.mark.parametrize("index", range(11))
+@pytest.mark.parametrize("index", range(len(golden("genotypes.json")["cases"])))
 def test_derived_genotypes(index):
-    case = golden("genotypes.json")["cases"][index]
+    stored = golden("genotypes.json")
+    case = stored["cases"][index]
     mixing = tf.nn.softmax(golden("genotypes")["arch_weights"][index])
-    assert recurrent.strongest(mixing, SEARCHED, 8) == tuple((op, previous) for op, previous in case["recurrent"])
+    assert recurrent.strongest(mixing, SEARCHED, stored["steps"]) == tuple(
+        (op, previous) for op, previous in case["recurrent"]
+    )
 
 
 def test_training_trajectory(floatx):
     arrays = golden("train_trajectory")
     net = network(arrays)
-    rows = text.batchify(arrays["stream"], 3, "training")
+    batch_size, bptt = arrays["batchified"].shape[1], int(arrays["bptt"])
+    rows = text.batchify(arrays["stream"], batch_size, "training")
     np.testing.assert_array_equal(rows, arrays["batchified"])
     options = {name: float(arrays[key]) for name, key in (("beta", "beta"), ("weight_decay", "weight_decay"))}
     training = LanguageTraining(
-        net, 3, 5, learning_rate=float(arrays["lr"]), grad_clip=float(arrays["clip"]), **options
+        net, batch_size, bptt, learning_rate=float(arrays["lr"]), grad_clip=float(arrays["clip"]), **options
     )
     tolerance, row = 2e-7 if floatx == "float64" else 1e-5, 0
     step = tf.function(training.train_step, autograph=False)
@@ -183,7 +186,7 @@ def test_training_trajectory(floatx):
             for key, value in by_name(net, optimizers.flatten(net.trainable_variables)).items():
                 reference.close(value, arrays[f"after_sgd_{key}"], tolerance, key)
             training.averaging.assign(1)
-        scale = tf.constant(length / int(arrays["bptt"]), floatx)
+        scale = tf.constant(length / bptt, floatx)
         reference.close(training.learning_rate.value * scale, arrays["learning_rates_set"][k], 1e-6)
         training.reset_metrics()
         tokens, targets = (tf.constant(rows[row + d : row + d + length]) for d in (0, 1))
