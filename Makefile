@@ -1,4 +1,4 @@
-# `make search` and `make test` need nothing but Python 3.10 to 3.13 and a network for the first installation.
+# `make search` and `make test` need nothing but Python 3.11 to 3.13 and, the first time, internet access.
 PYTHON ?= python3
 BIN = .venv/bin
 

@@ -20,12 +20,12 @@ KINDS = {"weights": "weights", "first_order": "first", "second_order": "second"}
 def one_kind(args):
     """Measures one kind of step in this process; as in the other program, without dropout and regularisers."""
     import numpy as np
+    from tfdarts.strategies.language import LanguageDarts
 
     from tfdarts import operations as space
     from tfdarts.data import text
     from tfdarts.runs import run
     from tfdarts.spaces.recurrent.network import LanguageSupernet
-    from tfdarts.strategies.language import LanguageDarts
 
     run.configure_tensorflow()
     supernet = LanguageSupernet(space.load("recurrent", recurrent=True), args.words, args.nhid)

@@ -20,10 +20,10 @@ KINDS = {"weights": "weights", "first_order": "first", "second_order": "second"}
 def one_kind(args):
     """Measures one kind of step in this process."""
     from tfdarts import operations as space
+    from tfdarts import optimizers
     from tfdarts.runs import run
     from tfdarts.spaces.conv.supernet import Supernet
     from tfdarts.strategies.darts import Darts
-    from tfdarts.training import optimizers
 
     run.configure_tensorflow()
     supernet = Supernet(space.load("regular"), 10, args.init_channels, args.layers)

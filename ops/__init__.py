@@ -7,5 +7,6 @@ A module with options has instead of `OPS` a dictionary `OPTIONS`, from an optio
 text, and a function `make(**options)` whose result has `OPS`, and `options`, if they should be kept in another form
 (with a file's content in place of its name, so that a saved model opens anywhere). In this folder options are flags of
 the command lines. Either kind may have `SEARCHED`, and `PREPROCESS(channels, halve, affine)`, which builds the layer
-that brings an input of a cell to its size and channels.
+that brings an input of a cell to its size and channels. Either kind may have `EXACT_FLOAT32 = True`: wherever it is in
+use, TensorFloat-32 is off.
 """

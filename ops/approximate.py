@@ -16,6 +16,7 @@ OPTIONS = {
     "approx_range": ("moving", "range of a convolution's input in testing: moving (average of training) or batch"),
     "approx_preprocess": (False, "approximate the cells' preprocessing convolutions too"),
 }
+EXACT_FLOAT32 = True  # sums of products of integers, which TensorFloat-32 would round on a GPU
 RANGES = ("moving", "batch")
 RANGE_MOMENTUM = 0.9  # share of the old value that a moving range keeps at one step
 
@@ -99,7 +100,6 @@ def make(mul_table, approx_range, approx_preprocess):
     """
     if approx_range not in RANGES:
         raise ValueError(f"The range must be one of {', '.join(RANGES)}. Received: {approx_range!r}.")
-    tf.config.experimental.enable_tensor_float_32_execution(False)  # on a GPU it would round what must be exact
     how = {"multiplier": quantised.Multiplier(mul_table), "batch_range": approx_range == "batch"}
     relu_conv_bn, factorized_reduce, sep_conv, dil_conv, conv_7x1 = (
         functools.partial(layer, **how) for layer in (ReLUConvBN, FactorizedReduce, SepConv, DilConv, Conv7x1)

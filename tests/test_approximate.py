@@ -10,11 +10,11 @@ from tfdarts.ops import approximate, common, multipliers, quantised
 
 from tests.support import reference
 from tfdarts import approximation as under_multipliers
-from tfdarts import genotype
 from tfdarts import operations as space
 from tfdarts import saving as saved
-from tfdarts.operations import SpaceError
+from tfdarts.operations import OperationsError
 from tfdarts.spaces.conv import network as evalnet
+from tfdarts.spaces.conv.genotype import ConvGenotype
 
 TABLE = "broken_array:1,5"
 OPS = approximate.make(TABLE, "moving", False).OPS
@@ -179,7 +179,7 @@ def test_gradients_under_stateless_call():
     ],
 )
 def test_options_that_cannot_be(name, options, reason):
-    with pytest.raises(SpaceError, match=reason):
+    with pytest.raises(OperationsError, match=reason):
         space.load(name, options)
 
 
@@ -188,7 +188,7 @@ def regular():
     """A tiny network of regular operations that has seen two batches."""
     keras.utils.set_random_seed(3)
     edge = [["sep_conv_3x3", 0], ["skip_connect", 1]]
-    cells = genotype.Genotype(normal=edge, normal_concat=[2], reduce=edge, reduce_concat=[2])
+    cells = ConvGenotype(normal=edge, normal_concat=[2], reduce=edge, reduce_concat=[2])
     network = evalnet.EvaluationNetwork(cells, 10, 4, 2)
     network.build((None, 8, 8, 1))
     for seed in range(2):
@@ -219,7 +219,7 @@ def test_a_regular_network_opens_with_approximate_operations(regular, tmp_path):
     assert float(tf.norm(network(x, training=False) - plain) / tf.norm(plain)) < 0.5 * distances[str(path)]
     path.unlink()  # the saved model has the table in it
     network.save(tmp_path / "model.keras")
-    opened = saved.load(tmp_path / "model.keras")
+    opened = saved.load_model(tmp_path / "model.keras")
     assert opened.options["ops_options"]["mul_table"].startswith("inline:mine.bin:")
     np.testing.assert_array_equal(opened(x, training=False), network(x, training=False))
     again, new = under_multipliers.with_operations(opened, (8, 8, 1), "approximate", {"mul_table": "exact"})

@@ -9,11 +9,10 @@ import pytest
 import tensorflow as tf
 from tfdarts.ops import attention
 
-from tests.support import reference
+from tests.support import build, reference
 from tfdarts import cost
 from tfdarts import operations as space
 from tfdarts.spaces.conv.supernet import Supernet
-from tfdarts.strategies.darts import Darts
 
 SIZES = [(4, 4), (1, 1), (2, 3), (9, 7)]
 
@@ -226,7 +225,7 @@ def test_search_steps_of_both_orders_move_everything_and_stay_finite():
     batches = tuple(
         (tf.constant(generator.normal(size=(4, 8, 8, 1)), "float32"), tf.constant([0, 1, 2, 0])) for _ in range(2)
     )
-    darts = Darts(net)
+    darts = build.search(net)
     moved = [darts.alphas, *net.trainable_variables]
     for darts.order in ("second", "first"):
         before = [variable.numpy() for variable in moved]

@@ -68,7 +68,9 @@ def test_wide_operations_are_the_same_operations_one_per_edge(name, float64):
 
 
 def test_an_operation_that_knows_no_wide_maps_is_built_per_edge(float64):
-    plain = space.Space("mine", {"conv": lambda channels, stride, edges: keras.layers.Conv2D(edges * channels, 3)}, ())
+    plain = space.Operations(
+        "mine", {"conv": lambda channels, stride, edges: keras.layers.Conv2D(edges * channels, 3)}, ()
+    )
     x = np.random.default_rng(0).normal(size=(2, 5, 5, 8))
     layer = plain.build("conv", 4, 1, 2, False, wide=True)
     parts = [single(part) for single, part in zip(layer.layers, np.split(x, 2, -1))]

@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support import reference
-from tfdarts import genotype
+from tests.support import build, reference
+from tests.support.build import training as Training
 from tfdarts import operations as space
-from tfdarts.genotype import Genotype
+from tfdarts import optimizers
 from tfdarts.operations import LOCATIONS
+from tfdarts.spaces import genotypes as genotype
+from tfdarts.spaces.conv.genotype import ConvGenotype
 from tfdarts.spaces.conv.network import EvaluationNetwork
 from tfdarts.spaces.conv.supernet import Supernet
-from tfdarts.strategies.darts import Darts
-from tfdarts.training import optimizers
-from tfdarts.training.trainer import Training
 
 TABLES = {"alphas": "{}", "betas": "{}_after", "gammas": "{}_end"}
 
@@ -72,12 +71,13 @@ def test_network_matches_reference():
     net.build(images.shape)
     names = reference.named(net)
     reference.assign(names, reference.group(stored, "weights/"))
-    darts = Darts(net)
+    darts = build.search(net)
     assert list(darts.shapes) == ["normal", "reduce", "normal_after", "reduce_after"]
     tables = [f"{name}_{kind}" for name in ("alphas", "betas") for kind in ("normal", "reduce")]
     alphas = tf.constant(np.concatenate([stored[table].ravel() for table in tables]))
     weights = optimizers.flatten(net.trainable_variables)
-    gradient, gradient_alphas, (loss, logits, _) = darts._both_gradients(weights, alphas, (images, labels))
+    gradient, gradient_alphas, (result, _) = darts.both_gradients(weights, alphas, build.inputs((images, labels)))
+    loss, logits = result.loss, result.logits
     reference.close(logits, stored["train_logits"], tolerance)
     reference.close(loss, stored["train_loss"], tolerance)
     by_variable = optimizers.unflatten(gradient, net.trainable_variables)
@@ -86,8 +86,8 @@ def test_network_matches_reference():
     sizes = [stored[table].size for table in tables]
     for table, part in zip(tables, np.split(np.array(gradient_alphas), np.cumsum(sizes)[:-1])):
         reference.close(part.reshape(stored[table].shape), stored[f"grad_{table}"], tolerance, table)
-    derived = darts._softmax(alphas)
-    assert net.genotype(derived) == Genotype(**about["genotype"])
+    derived = darts.mixing_of(alphas)
+    assert net.genotype(derived) == ConvGenotype(**about["genotype"])
 
 
 @pytest.mark.parametrize("case", reference.load("attsearch/genotypes.json")["cases"], ids=lambda case: case["location"])
@@ -98,8 +98,8 @@ def test_derived_genotypes(case):
     for kind in ("normal", "reduce"):
         raw = {name: tf.constant(case[f"{name}_{kind}"]) for name in TABLES if f"{name}_{kind}" in case}
         mixing |= mixing_of(raw, kind)
-    assert set(mixing) == set(net.tables)
-    assert net.genotype(mixing) == Genotype(**case["genotype"])
+    assert set(mixing) == set(net.choices)
+    assert net.genotype(mixing) == ConvGenotype(**case["genotype"])
 
 
 @pytest.mark.parametrize("location", [name for name in LOCATIONS if name != "no_attention"])
@@ -111,11 +111,13 @@ def test_both_orders_reach_every_table_and_the_genotype_trains(location, eagerly
     }
     net = Supernet(dataclasses.replace(operations, **few), 3, channels=2, layers=3, nodes=1, multiplier=1)
     net.build((None, 7, 9, 1))
-    darts = Darts(net)
+    darts = build.search(net)
     batch = tf.random.stateless_normal((4, 7, 9, 1), [1, 2]), tf.constant([0, 1, 2, 0])
     for order in ("first", "second"):
         darts.order = order
-        gradient, _ = darts.hypergradient(optimizers.flatten(net.trainable_variables), batch, batch)
+        gradient, _ = darts.hypergradient(
+            optimizers.flatten(net.trainable_variables), build.inputs(batch), build.inputs(batch)
+        )
         sizes = [np.prod(shape) for shape in darts.shapes.values()]
         for name, part in zip(darts.shapes, tf.split(gradient, sizes)):
             assert np.isfinite(part).all() and np.abs(part).max() > 0, name

@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 
 from tests.support.folders import noise, save_folder, save_npz, save_tfds
-from tfdarts import genotype
+from tfdarts.spaces import genotypes as genotype
 from tfdarts.spaces.conv.network import EvaluationNetwork
 
 TRAIN = ["train.py", "--recipe", "digits", "--arch", "digits", "--init_channels", "2", "--layers", "3"]

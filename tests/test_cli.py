@@ -130,9 +130,10 @@ def test_imagenet_from_a_folder_of_differing_sizes(tmp_path, command):
 def test_out_of_memory_names_a_smaller_batch(tmp_path, command):
     script = tmp_path / "script.py"
     script.write_text(
-        "import tensorflow as tf\nfrom tfdarts import cli\n\ncli.define('search')\n\n\ndef main(_):\n"
-        "    cli.options('search')\n    raise tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating')\n\n\n"
-        "cli.run(main)\n"
+        "import tensorflow as tf\nfrom absl import flags\nfrom tfdarts.cli import flags as cli\n\n\n"
+        "def command(values, _):\n    cli.options(values, 'search')\n"
+        "    raise tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating')\n\n\n"
+        "values = flags.FlagValues()\ncli.define(values, 'search')\ncli.run(command, values)\n"
     )
     for given, half in (([], 16), (["--batch_size", "6"], 3)):
         (line,) = command(script, "--recipe", "digits", *given, code=2).stderr.splitlines()

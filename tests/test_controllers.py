@@ -8,6 +8,9 @@ import tensorflow as tf
 
 from tests.support import reference
 from tfdarts.layers import controllers
+from tfdarts.spaces.macro.controller import MacroController
+from tfdarts.spaces.micro.controller import MicroController
+from tfdarts.spaces.recurrent.controller import RecurrentController
 
 NAMES = {
     "first": "g_emb",
@@ -55,9 +58,9 @@ def attention(request, float64):
     units, decisions = arrays["var:controller/g_emb"].shape[-1], len(arrays["arc0_arc"])
     if request.param == "macro":  # a decision per layer and one per pair of them
         layers = next(n for n in itertools.count(1) if n * (n + 1) // 2 == decisions)
-        controller = controllers.MacroController(layers, units)
+        controller = MacroController(layers, units)
     else:
-        controller = controllers.MicroController(decisions // 8, units)
+        controller = MicroController(decisions // 8, units)
     controller.build()
     for name, value in attention_values(arrays, "var:controller/").items():
         variable = variables(controller)[name]
@@ -114,7 +117,7 @@ def test_convolutional_controllers_have_the_authors_numbers(attention, q):
 def recurrent(name):
     arrays = reference.load(name)
     blocks, units = (arrays["actions"].shape[1] + 1) // 2, arrays["lstm_kernel"].shape[0]
-    controller = controllers.RecurrentController(blocks, units)
+    controller = RecurrentController(blocks, units)
     controller.build()
     for variable, value in recurrent_pairs(controller, arrays, ""):
         variable.assign(value)

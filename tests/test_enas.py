@@ -6,16 +6,19 @@ import pytest
 import tensorflow as tf
 
 from tests.support import reference
-from tfdarts import on_enas, recipes
-from tfdarts.layers import controllers
-from tfdarts.strategies.enas import Enas, EnasOnImages, EnasOnText, Policy
-from tfdarts.training import optimizers
+from tfdarts import optimizers, recipes, spaces, tasks
+from tfdarts.spaces.macro.controller import MacroController
+from tfdarts.spaces.micro.controller import MicroController
+from tfdarts.spaces.recurrent.controller import RecurrentController
+from tfdarts.strategies import enas
+from tfdarts.strategies.enas import Enas, Policy
+from tfdarts.tasks.images import ImageTask
 
 # Planted problems: a controller, the best architecture as the numbers of its choices.
 PROBLEMS = {
-    "macro": (lambda: controllers.MacroController(4, 16, tanh_constant=4.0), [2, 0, 5, 3] + [0] * 6),
-    "micro": (lambda: controllers.MicroController(1, 16, 4.0, 1.0), [0, 4, 1, 2] * 2),
-    "recurrent": (lambda: controllers.RecurrentController(3, 16, 1.0, 4.0), [2, 0, 3, 0, 1]),
+    "macro": (lambda: MacroController(4, 16, tanh_constant=4.0), [2, 0, 5, 3] + [0] * 6),
+    "micro": (lambda: MicroController(1, 16, 4.0, 1.0), [0, 4, 1, 2] * 2),
+    "recurrent": (lambda: RecurrentController(3, 16, 1.0, 4.0), [2, 0, 3, 0, 1]),
 }
 
 
@@ -30,7 +33,7 @@ def choices(arc):
 class Planted(keras.Model):
     """A shared network that is right about as large a share of images as an architecture has of the best choices."""
 
-    features = 1
+    features, shares_statistics = 1, False
 
     def __init__(self, best, **kwargs):
         super().__init__(**kwargs)
@@ -48,7 +51,7 @@ class Planted(keras.Model):
         return choices(tf.nest.map_structure(tf.constant, arc)).numpy().tolist()
 
 
-def planted(space, updates, **options):
+def planted(space, updates, optimizer=None, controller_optimizer=None):
     keras.utils.set_random_seed(0)
     make, best = PROBLEMS[space]
     network, controller = Planted(best), make()
@@ -57,10 +60,17 @@ def planted(space, updates, **options):
         controller.bias.assign(tf.zeros(5))  # its start keeps to the separable convolutions, longer than a test lasts
     images = tf.reshape(tf.linspace(0.0, 0.999, 64), (64, 1, 1, 1))
     batch = images, tf.zeros((64,), tf.int32)
-    how = {"betas": (0.0, 0.999), "epsilon": 1e-3, "baseline_decay": 0.9, "derived": 20}
-    policy = Policy(2, updates, 4, lambda epoch: 0.01, **how)
-    sgd = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0, "grad_clip": np.inf}
-    learner = EnasOnImages(network, controller, policy, batch, dropout=0.0, **sgd, **options)
+    policy = Policy(2, updates, 4, lambda epoch: 0.01, baseline_decay=0.9, derived=20)
+    adam = optimizers.Adam(0.01, (0.0, 0.999), epsilon=1e-3, epsilon_before_correction=True)
+    learner = Enas(
+        network,
+        ImageTask(),
+        optimizer or optimizers.Sgd(0.1, 0.9),
+        controller,
+        policy,
+        controller_optimizer or adam,
+        batch,
+    )
     learner.compile(jit_compile=False)
     return learner, tf.data.Dataset.from_tensors(batch).repeat()
 
@@ -108,10 +118,10 @@ def test_rewards_and_baselines_are_the_authors():
     trace = reference.load("enas/reward_trace")
     count = trace["entropies"].shape[1]
 
-    class Bare(EnasOnText):
+    class Bare(Enas):
         def __init__(self):
             keras.Model.__init__(self)
-            self.policy = Policy(1, 1)
+            self.policy = Policy(1, 1, per_decision=True)
             self.baseline = self.add_weight(name="baseline", shape=(count,), initializer="zeros", trainable=False)
 
     learner = Bare()
@@ -123,8 +133,9 @@ def test_rewards_and_baselines_are_the_authors():
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_the_controllers_optimizers_are_tensorflow_1s(optimizer):
-    learner, _ = planted("macro", 1)
-    learner.policy = learner.policy._replace(optimizer=optimizer, betas=(0.5, 0.999))
+    adam = {"betas": (0.5, 0.999), "epsilon": 1e-3}
+    chosen = enas.controller_optimizer(adam, controller_optim=optimizer, controller_lr=0.01)
+    learner, _ = planted("macro", 1, controller_optimizer=chosen)
 
     def weights():
         return np.concatenate([v.numpy().ravel() for v in learner.controller.trainable_variables])
@@ -142,13 +153,13 @@ def test_the_controllers_optimizers_are_tensorflow_1s(optimizer):
 
 
 def test_shared_weights_by_adam_count_their_own_steps():
-    learner, _ = planted("macro", 1, shared_optimizer="adam")
+    learner, _ = planted("macro", 1, optimizers.Adam(0.1, (0.9, 0.999)))
     gradient = tf.constant([0.5])
     for step, count in ((1, 1), (2, 2), (7, 3)):  # the steps 3 to 6 are the controller's
         learner.step.assign(step)
         assert int(learner._shared_count()) == count
         before = learner.network.weight.numpy()
-        learner.descend(before[None], gradient)
+        learner.descend(before[None], gradient, count=learner._shared_count())
         np.testing.assert_allclose(learner.network.weight.numpy(), before - 0.1, rtol=1e-5)
 
 
@@ -167,7 +178,7 @@ def test_batches_from_any_step_are_the_rest_of_all():
         return lambda start: tf.data.Dataset.range(start, 1000).map(lambda n: n + offset)
 
     def from_step(step):
-        return list(on_enas.alternate(numbers(0), numbers(1000), policy, step).take(21 - step).as_numpy_iterator())
+        return list(enas.alternate(numbers(0), numbers(1000), policy, step).take(21 - step).as_numpy_iterator())
 
     whole = from_step(0)
     assert whole[:9] == [0, 1, 2, 1000, 1001, 1002, 1003, 3, 4]
@@ -178,27 +189,31 @@ def test_batches_from_any_step_are_the_rest_of_all():
 def on_text():
     """A learner on a short text, the batches that it takes, its schedule."""
     given = {"nhid": 8, "nodes": 3, "batch_size": 64, "shared_max_step": 0, "ppl_square": True}
-    options = recipes.resolve("enas_topics", "search", given, {"seed": 0, "jit_compile": False})
-    options.seen = None
-    job = on_enas.search(options)
+    settings, task = recipes.resolve("enas_topics", "search", given), tasks.load("text")
+    job = enas.job(spaces.load("recurrent"), task.load(**settings.pick(task.load)), settings)
     for variable in job.model.network.trainable_variables:
         variable.assign(20.0 * variable)  # so that what was read before matters
     return job.model, list(job.batches(0).take(2)), job.schedule
 
 
 def test_rewards_on_text_fall_with_the_squared_perplexity_of_what_was_read(on_text):
-    learner, ((tokens, targets, first), (more, more_targets, _)), _ = on_text
+    learner, ((tokens, targets, scale, first), (more, more_targets, *_)), _ = on_text
+
+    def reward(batch, restart):
+        result, carried = learner._reward(batch, arc, restart)
+        learner.task.keep(carried, 1)
+        return float(result)
+
     arc = tf.constant([0, 1, 2]), tf.constant([0, 1])
     hidden, losses = tf.zeros((64, 8)), []
     for x, y in ((tokens, targets), (more, more_targets)):
         logits, hidden, *_ = learner.network(x, hidden, arc, training=True)
         losses.append(tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)).numpy())
     expected = [80 / np.exp(loss) ** 2 for loss in losses]
-    batch, after = (tokens, targets, first), (more, more_targets, tf.constant(False))
-    assert bool(first) and float(learner.reward(batch, arc, tf.constant(True))) == pytest.approx(expected[0], rel=1e-5)
-    fresh = float(learner.score(after, arc))
-    assert float(learner.reward(after, arc, tf.constant(False))) == pytest.approx(expected[1], rel=1e-5)
-    assert float(learner.reward(after, arc, tf.constant(True))) == pytest.approx(fresh, rel=1e-6)
+    batch, after = (tokens, targets, scale, first), (more, more_targets, scale, tf.constant(False))
+    assert bool(first) and reward(batch, tf.constant(True)) == pytest.approx(expected[0], rel=1e-5)
+    assert reward(after, tf.constant(False)) == pytest.approx(expected[1], rel=1e-5)
+    fresh = reward(after, tf.constant(True))
     assert abs(fresh / expected[1] - 1) > 1e-6  # the hidden state matters
 
 
@@ -206,5 +221,5 @@ def test_a_search_on_text_has_a_pass_of_the_data_and_a_rate_that_falls_late(on_t
     learner, _, schedule = on_text
     assert learner.policy.shared_steps > 10
     assert [schedule(epoch) for epoch in (0, 14)] == [20.0, 20.0] and schedule(16) == pytest.approx(20 * 0.96**2)
-    draws = {tuple(learner.stream(purpose).numpy()) for purpose in range(5)} | {tuple(learner.draw(0).numpy())}
-    assert len(draws) == 5  # a stream for each purpose; `draw` is the one of none
+    draws = {tuple(learner.stream(purpose).numpy()) for purpose in range(5)}
+    assert len(draws) == 5  # a stream for each purpose

@@ -7,12 +7,15 @@ import pytest
 import tensorflow as tf
 
 from tests.support import reference
-from tfdarts import cost, genotype
+from tests.support.build import training as Training
+from tfdarts import cost
 from tfdarts import operations as space
-from tfdarts.layers.network import dropout_factors
+from tfdarts.layers import choices
+from tfdarts.layers.dropout import dropout_factors
+from tfdarts.spaces import genotypes as genotype
+from tfdarts.spaces.conv.genotype import ConvGenotype
 from tfdarts.spaces.conv.network import EvaluationNetwork, fixed_edges
 from tfdarts.spaces.conv.supernet import Supernet
-from tfdarts.training.trainer import Training
 
 FORMS = {"NetworkCIFAR": "cifar", "NetworkImageNet": "imagenet"}
 COUNTS = [
@@ -85,12 +88,12 @@ def test_drop_path_spares_the_identity_alone(reduction, source, kept):
     # DARTS_V2 has no skip connection of stride 2, so that the reference's masks do not tell.
     ops = ("skip_connect", "max_pool_3x3", "sep_conv_3x3", "dil_conv_3x3")
     entries = tuple((op, state) for state in (0, 1, 2) for op in ops[:2]) + ((ops[2], 0), (ops[3], 2))
-    layers = fixed_edges(space.load("regular"), genotype.Genotype(entries, (5,), entries, (5,)), 4, reduction)[source]
+    layers = fixed_edges(space.load("regular"), ConvGenotype(entries, (5,), entries, (5,)), 4, reduction)[source]
     x, masks = tf.random.normal((2, 8, 8, 4)), np.ones((len(entries), 2), np.float32)
     masks[:, 1] = 0  # every edge of the second image
     assert len(layers) >= 2
     for layer in layers:
-        (plain,), (y,) = layer(x), layer(x, masks=tf.constant(masks))
+        ((_, plain),), ((_, y),) = layer(x), layer(x, masks=tf.constant(masks))
         identity = kept and entries[layer.entries[0]][0] == "skip_connect"
         np.testing.assert_array_equal(y[0], plain[0])
         np.testing.assert_array_equal(y[1], plain[1] if identity else tf.zeros_like(plain[1]))
@@ -110,7 +113,7 @@ def test_parameters_and_multiply_adds(entry, zero_start):
     if entry["network"] == "search":
         operations = space.load("regular", location=entry.get("attention_location", "no_attention"))
         network = Supernet(operations, *sizes, nodes=entry["nodes"], multiplier=entry["concatenated_nodes"])
-        mixing = {name: tf.ones((len(rows), len(columns))) for name, (rows, columns) in network.tables.items()}
+        mixing = {name: tf.ones(choices.shape(table)) for name, table in network.choices.items()}
 
         def forward(x):
             return network(x, mixing, training=False)

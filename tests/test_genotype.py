@@ -3,23 +3,20 @@ import json
 import numpy as np
 import pytest
 
-from tfdarts import genotype
 from tfdarts import operations as space
-from tfdarts.genotype import (
-    MICRO_OPS,
-    Genotype,
-    GenotypeError,
-    MacroGenotype,
-    MicroGenotype,
-    RecurrentGenotype,
-)
+from tfdarts.genotype import GenotypeError
 from tfdarts.report import drawing as visualize
 from tfdarts.report.drawing import ascii_drawing
+from tfdarts.spaces import genotypes as genotype
+from tfdarts.spaces.conv.genotype import ConvGenotype
+from tfdarts.spaces.macro.genotype import MACRO_OPS, MacroGenotype
+from tfdarts.spaces.micro.genotype import MICRO_OPS, MicroGenotype
+from tfdarts.spaces.recurrent.genotype import RecurrentGenotype
 
 CELL = "[('sep_conv_3x3', 1), ('skip_connect', 0), ('dil_conv_5x5', 2), ('max_pool_3x3', 0)]"
-TEXT = f"Genotype(normal={CELL}, normal_concat=range(2, 4), reduce={CELL}, reduce_concat=[2, 3])"
+TEXT = f"ConvGenotype(normal={CELL}, normal_concat=range(2, 4), reduce={CELL}, reduce_concat=[2, 3])"
 
-RECURRENT = "Genotype(recurrent=[('relu', 0), ('tanh', 1), ('identity', 1)], concat=range(1, 4))"
+RECURRENT = "ConvGenotype(recurrent=[('relu', 0), ('tanh', 1), ('identity', 1)], concat=range(1, 4))"
 MICRO = {"space": "micro", "normal": [["sep_conv_3x3", 1], ["skip_connect", 1]]}
 MICRO["reduce"] = MICRO["normal"] + [["max_pool_3x3", 2], ["avg_pool_3x3", 1]]
 SHIPPED = ("conv", "recurrent", "macro", "micro")
@@ -43,7 +40,7 @@ def test_names():
         TEXT,
         f"2019-01-01 12:00:00 INFO genotype = {TEXT}\n2019-01-01 12:00:01 INFO [[0.1 0.2]]\n",
         f"PDARTS = {TEXT.replace('range(2, 4)', 'list(range(2, 4))')}",
-        "Genotype(normal=[], normal_concat=[], reduce=[], reduce_concat=[]) then " + TEXT,
+        "ConvGenotype(normal=[], normal_concat=[], reduce=[], reduce_concat=[]) then " + TEXT,
     ],
 )
 def test_text_of_logs(text, tmp_path):
@@ -73,7 +70,7 @@ def test_start_and_carry(tmp_path):
     assert set(RecurrentGenotype(entries, (2, 3)).to_dict()) == set(cell.to_dict()) - {"start", "carry"}
     # The hyperbolic tangent of state 0 is every module's; another activation must be the module's own.
     assert RecurrentGenotype((("relu", 0),), (1,)).operations() == {"relu"}
-    with pytest.raises(space.SpaceError, match="wrong"):
+    with pytest.raises(space.OperationsError, match="wrong"):
         space.load("recurrent", recurrent=True).check(RecurrentGenotype(entries, (2, 3), start="wrong"))
 
 
@@ -133,7 +130,7 @@ def test_attention_that_is_none_is_refused(change):
     "change", [{"normal_bottleneck": "wrong"}, {"normal": [["sep_conv_3x3", 0, "wrong"], ["skip_connect", 1, ""]]}]
 )
 def test_an_unknown_attention_is_refused(change):
-    with pytest.raises(space.SpaceError, match="wrong"):
+    with pytest.raises(space.OperationsError, match="wrong"):
         space.load("regular").check(genotype.from_dict(ATT | change))
 
 
@@ -165,9 +162,9 @@ BAD = {
     "code": TEXT.replace("range(2, 4)", "__import__('os').mkdir('made')"),
     "code in a range": TEXT.replace("range(2, 4)", 'range(2, exec(\'open("made", "w")\'))'),
     "huge range": TEXT.replace("range(2, 4)", "range(2, 10**12)"),
-    "lambda": "Genotype(normal=lambda: 0, normal_concat=[2], reduce=[], reduce_concat=[2])",
-    "positional": "Genotype([('a', 0), ('b', 1)], [2], [('a', 0), ('b', 1)], [2])",
-    "nested": "Genotype(normal=" + "(" * 5000 + ")" * 5000 + ")",
+    "lambda": "ConvGenotype(normal=lambda: 0, normal_concat=[2], reduce=[], reduce_concat=[2])",
+    "positional": "ConvGenotype([('a', 0), ('b', 1)], [2], [('a', 0), ('b', 1)], [2])",
+    "nested": "ConvGenotype(normal=" + "(" * 5000 + ")" * 5000 + ")",
     "source too high": TEXT.replace("('skip_connect', 0)", "('skip_connect', 2)"),
     "negative source": TEXT.replace("('skip_connect', 0)", "('skip_connect', -1)"),
     "boolean source": TEXT.replace("('skip_connect', 0)", "('skip_connect', True)"),
@@ -183,7 +180,7 @@ BAD = {
     "recurrent entry": RECURRENT.replace("('tanh', 1)", "'tanh'"),
     "recurrent concat too high": RECURRENT.replace("range(1, 4)", "[4]"),
     "recurrent concat of nothing": RECURRENT.replace("range(1, 4)", "[]"),
-    "recurrent and nothing": "Genotype(recurrent=[], concat=[1])",
+    "recurrent and nothing": "ConvGenotype(recurrent=[], concat=[1])",
     "recurrent of another space": '{"space": "conv", "recurrent": [["tanh", 0]], "concat": [1]}',
     "recurrent start": '{"recurrent": [["tanh", 0]], "concat": [1], "start": "none"}',
     "recurrent start that is no name": '{"recurrent": [["tanh", 0]], "concat": [1], "start": 1}',
@@ -234,7 +231,7 @@ def test_a_missing_file_names_the_shipped_ones():
 
 def test_skips_are_counted():
     cell = (("skip_connect", 0), ("a", 1))
-    assert Genotype(cell, (2,), cell, (2,)).skip_connections() == 2
+    assert ConvGenotype(cell, (2,), cell, (2,)).skip_connections() == 2
 
 
 def test_a_recurrent_cell_is_drawn(tmp_path):
@@ -264,7 +261,7 @@ def test_a_macro_genotype_and_its_numbers_and_arrays(tmp_path):
 
 def test_the_published_macro_network():
     cells = genotype.load("ENAS", "macro")
-    count = [sum(op == name for op, _ in cells.layers) for name in genotype.MACRO_OPS]
+    count = [sum(op == name for op, _ in cells.layers) for name in MACRO_OPS]
     assert count == [8, 2, 9, 5, 0, 0] and cells.skip_connections() == 98
     assert cells.layers[7] == ("conv_5x5", (1, 2, 4, 5, 6))
 
@@ -342,7 +339,7 @@ def test_a_recurrent_cell_in_numbers(tmp_path):
     assert cell.recurrent[:3] == (("sigmoid", 0), ("tanh", 1), ("relu", 2)) and cell.concat == tuple(range(1, 9))
     for text in ("0 2 1", "0 4", "1 0"):
         path.write_text(text)
-        with pytest.raises(genotype.GenotypeError):
+        with pytest.raises(GenotypeError):
             genotype.load(path, "recurrent")
 
 

@@ -2,7 +2,6 @@ import json
 import math
 import os
 import signal
-import types
 
 import keras
 import numpy as np
@@ -10,18 +9,26 @@ import pytest
 import tensorflow as tf
 from tfdarts.ops.recurrent import SEARCHED
 
-from tests.support import precision, reference
-from tfdarts import genotype
+from tests.support import build, precision, reference
 from tfdarts import operations as space
+from tfdarts import optimizers
 from tfdarts.data import text
-from tfdarts.genotype import RecurrentGenotype
 from tfdarts.layers import recurrent
-from tfdarts.runs import run
-from tfdarts.spaces.recurrent.network import EvaluationLanguageModel, LanguageSupernet, dropout_masks
+from tfdarts.runs.callbacks import GenotypeCallback, Stopped
+from tfdarts.runs.fit import fit
+from tfdarts.runs.folder import RunFolder
+from tfdarts.spaces import genotypes as genotype
+from tfdarts.spaces.recurrent.genotype import RecurrentGenotype
+from tfdarts.spaces.recurrent.model import dropout_masks
+from tfdarts.spaces.recurrent.network import EvaluationLanguageModel
+from tfdarts.spaces.recurrent.supernet import LanguageSupernet
 from tfdarts.strategies import hypergradient
-from tfdarts.strategies.language import LanguageDarts
-from tfdarts.tasks.text import FinishEpoch, LanguageTraining, cross_entropy
-from tfdarts.training import optimizers
+from tfdarts.strategies.darts import Darts
+from tfdarts.tasks.base import cross_entropy
+from tfdarts.tasks.text import TextTask
+from tfdarts.training.job import Job
+from tfdarts.training.learner import Call
+from tfdarts.training.trainer import AveragedTrainer, FinishEpoch
 
 ACTIVATIONS = space.load("recurrent", recurrent=True)
 WEIGHTS = {"embedding": "embedding", "bias": "decoder_bias", "start": "W0", "kernels": "Ws"}
@@ -63,14 +70,25 @@ MASKS = {
 }
 
 
+def searching_by(
+    net, batch_size, bptt=5, kind=Darts, rates=(), beta=0.0, seed=0, arch_lr=3e-3, arch_weight_decay=1e-3, **options
+):
+    """A search on text with the authors' hyperparameters."""
+    task = TextTask(net.units, batch_size, bptt, dict(rates), beta=beta, searches=True)
+    adam = optimizers.Adam(arch_lr, (0.9, 0.999), arch_weight_decay, name="arch_adam")
+    sgd = optimizers.Sgd(20.0, weight_decay=5e-7, grad_clip=0.25)
+    return kind(net, task, sgd, arch_optimizer=adam, unrolled_clip=0.25, seed=seed, **options)
+
+
 @pytest.mark.parametrize("name", ["lm_search", "lm_eval", "lm_search_dropout", "lm_eval_dropout"])
 def test_language_model(name, floatx, monkeypatch):
     arrays = golden(name)
     net = network(arrays)
     search = "arch_weights" in arrays
-    cls = LanguageDarts if search else LanguageTraining
     bptt, batch_size = arrays["tokens"].shape
-    learner = cls(net, batch_size, bptt, alpha=float(arrays["alpha"]), beta=float(arrays["beta"]))
+    options = {name: float(arrays[name]) for name in ("alpha", "beta")}
+    task = TextTask(net.units, batch_size, bptt, **options, searches=search)
+    learner = Darts(net, task, optimizers.Sgd(20.0)) if search else AveragedTrainer(net, task, optimizers.Sgd(20.0))
     masks = {ours: arrays[theirs].astype(floatx) for ours, theirs in MASKS.items() if theirs in arrays}
     masks = {name: mask[0] if mask.ndim == 3 else mask for name, mask in masks.items()}
     monkeypatch.setattr("tfdarts.tasks.text.dropout_masks", lambda *_: masks)
@@ -79,11 +97,11 @@ def test_language_model(name, floatx, monkeypatch):
     alphas = tf.constant(arrays["arch_weights"].ravel() if search else [], floatx)
     with tf.GradientTape() as tape:
         tape.watch([weights, alphas])
-        mixing = [learner._softmax(alphas)] if search else []
-        total, (loss, logits, hidden), _ = learner.sequence_loss(weights, batch, *mixing)
+        call = Call(net, weights, *([learner.mixing_of(alphas)] if search else []))
+        total, (loss, logits, _, (hidden,)) = task.loss(call, batch)
     gradients = tape.gradient(total, {"weights": weights, "alphas": alphas})
     tolerance = 1e-7 if floatx == "float64" else 1e-4 if search else 3e-6
-    (_, _, raw, dropped), _ = learner.read(weights, *batch[:1], batch[2], *mixing, masks=masks, training=True)
+    _, _, raw, dropped = call(batch[0], batch[2], masks=masks, training=True)
     for got, key in ((logits, "logits"), (raw, "raw_output"), (dropped, "dropped_output"), (loss, "nll")):
         reference.close(got, arrays[key], tolerance, key)
     reference.close(hidden, arrays["hidden_next"][0], tolerance)
@@ -101,8 +119,9 @@ def search(request):
     """One search for both goldens of the architecture's gradient, so that its gradients are traced once."""
     arrays = golden("architect_clipped")
     bptt, batch_size = arrays["tokens_train"].shape
+    options = {name: float(arrays[name]) for name in ("arch_lr", "arch_weight_decay")}
     with precision.floatx(request.param):
-        return LanguageDarts(network(arrays), batch_size, bptt, beta=0.0)
+        return searching_by(network(arrays), batch_size, bptt, **options)
 
 
 @pytest.mark.parametrize("name", ["architect_clipped", "architect_unclipped"])
@@ -112,7 +131,7 @@ def test_architecture_gradients(name, search):
     eta, clip, decay = (float(arrays[key]) for key in ("eta", "clip", "weight_decay"))
     assign(net, arrays)
     darts.alphas.assign(arrays["arch_weights"].ravel())
-    darts.weight_decay, darts.unrolled_clip = decay, clip
+    darts.weight_optimizer.weight_decay, darts.unrolled_clip = decay, clip
     weights, alphas = optimizers.flatten(net.trainable_variables), darts.alphas.value
     train, valid = (
         (
@@ -128,22 +147,24 @@ def test_architecture_gradients(name, search):
     tight, loose = (1e-6, 2e-5) if dtype == "float64" else (2e-5, 2e-3)
 
     darts.order = "first"
-    gradient, (loss, hidden) = darts.hypergradient(weights, train, valid)
+    gradient, (loss, (hidden,)) = darts.hypergradient(weights, train, valid)
     reference.close(gradient, arrays["dalpha_first_order"].ravel(), tight)
     reference.close(loss, arrays["loss_valid"], tight)
     reference.close(hidden, arrays["hidden_valid_next_first_order"][0], tight)
-    after, _, _ = optimizers.adam(alphas, gradient, darts.first.value, darts.second.value, 1, *darts.arch_hyper)
+    after, _, _ = optimizers.adam(
+        alphas, gradient, darts.arch_optimizer.m.value, darts.arch_optimizer.v.value, 1, 3e-3, (0.9, 0.999), 1e-3
+    )
     reference.close(after, arrays["arch_weights_after_first_order_step"].ravel(), tight)
 
     result = hypergradient.second_order(
-        darts._both, lambda *arguments: darts._architecture(*arguments)[0], weights, alphas, darts.buffer.value,
-        train, valid, eta, 0.0, decay, clip,
+        darts._both, lambda *arguments: darts._architecture(*arguments)[0], weights, alphas,
+        darts.weight_optimizer.buffer.value, train, valid, eta, 0.0, decay, clip,
     )  # fmt: skip
     unrolled = by_name(net, result.unrolled)
     reference.close(unrolled["embedding"], arrays["unrolled_embedding_tie_fixed"], tight)
     for key in ("W0", "Ws", "decoder_bias"):
         reference.close(unrolled[key], arrays[f"unrolled_{key}"], tight, key)
-    reference.close(result.valid[0], arrays["unrolled_valid_loss_tie_fixed"], tight)
+    reference.close(result.valid[0].loss, arrays["unrolled_valid_loss_tie_fixed"], tight)
     reference.close(result.implicit, arrays["implicit_grad_tie_fixed"].ravel(), loose)
     reference.close(result.value, arrays["dalpha_unrolled_tie_fixed_coef_clamped"].ravel(), loose)
 
@@ -164,9 +185,8 @@ def test_derived_genotypes(index):
     stored = golden("genotypes.json")
     case = stored["cases"][index]
     mixing = tf.nn.softmax(golden("genotypes")["arch_weights"][index])
-    assert recurrent.strongest(mixing, SEARCHED, stored["steps"]) == tuple(
-        (op, previous) for op, previous in case["recurrent"]
-    )
+    expected = tuple((op, previous) for op, previous in case["recurrent"])
+    assert recurrent.strongest(mixing, build.table(SEARCHED, len(mixing)), stored["steps"]) == expected
 
 
 def test_training_trajectory(floatx):
@@ -176,9 +196,9 @@ def test_training_trajectory(floatx):
     rows = text.batchify(arrays["stream"], batch_size, "training")
     np.testing.assert_array_equal(rows, arrays["batchified"])
     options = {name: float(arrays[key]) for name, key in (("beta", "beta"), ("weight_decay", "weight_decay"))}
-    training = LanguageTraining(
-        net, batch_size, bptt, learning_rate=float(arrays["lr"]), grad_clip=float(arrays["clip"]), **options
-    )
+    task = TextTask(net.units, batch_size, bptt, beta=options["beta"])
+    sgd = optimizers.Sgd(float(arrays["lr"]), 0.0, options["weight_decay"], float(arrays["clip"]))
+    training = AveragedTrainer(net, task, sgd)
     tolerance, row = 2e-7 if floatx == "float64" else 1e-5, 0
     step = tf.function(training.train_step, autograph=False)
     for k, length in enumerate(arrays["seq_lens"]):
@@ -250,7 +270,8 @@ def searching(seed=0):
     keras.utils.set_random_seed(seed)
     net = LanguageSupernet(ACTIVATIONS, 20, 6, 2)
     net.build()
-    darts = CountedSearch(net, 4, 5, RATES, learning_rate=1.0, seed=seed)
+    darts = searching_by(net, 4, 5, CountedSearch, RATES, 1e-3, seed)
+    darts.learning_rate.assign(1.0)
     darts.compile(jit_compile=False)
     return darts, lambda step: text.search_batches(ROWS, ROWS[:40], 5, seed, step)
 
@@ -259,13 +280,15 @@ def training(seed=0):
     keras.utils.set_random_seed(seed)
     net = EvaluationLanguageModel(RecurrentGenotype((("tanh", 0), ("relu", 1)), (1, 2)), 20, 6)
     net.build()
-    learner = CountedTraining(net, 4, 5, RATES, alpha=0.1, learning_rate=1.0, nonmono=1, seed=seed)
+    task = TextTask(6, 4, 5, RATES, alpha=0.1, beta=1e-3)
+    sgd = optimizers.Sgd(1.0, weight_decay=8e-7, grad_clip=0.25)
+    learner = CountedTraining(net, task, sgd, seed, nonmono=1)
     learner.averaging.assign(1)  # a run that is stopped while it averages
     learner.compile(jit_compile=False)
     return learner, lambda step: text.train_batches(ROWS, 5, seed, step)
 
 
-class CountedSearch(LanguageDarts):
+class CountedSearch(Darts):
     traces = 0
 
     def train_step(self, data):
@@ -273,7 +296,7 @@ class CountedSearch(LanguageDarts):
         return super().train_step(data)
 
 
-class CountedTraining(LanguageTraining):
+class CountedTraining(AveragedTrainer):
     traces = 0
 
     def train_step(self, data):
@@ -293,22 +316,27 @@ def state(learner):
     return [np.asarray(v.value) for v in learner.state()]
 
 
+def assign_state(learner, values):
+    for variable, value in zip(learner.state(), values, strict=True):
+        variable.assign(value)
+
+
 @pytest.mark.parametrize("make,steps", [(searching, 8), (training, 9)])
 def test_a_stopped_run_goes_on_to_the_same_bits_in_one_trace(make, steps, tmp_path):
     learner, batches = make()
     before = state(learner)
     finish = (FinishEpoch(),) if make is training else ()
-    job = run.Job(learner, batches, steps, lambda epoch: 1.0, text.whole(VALID), finish)
-    run.fit(run.Run.start(tmp_path, "whole", types.SimpleNamespace()), job, 2, 100)
+    job = Job(learner, batches, steps, lambda epoch: 1.0, text.whole(VALID), finish)
+    fit(RunFolder.start(tmp_path, {"stage": "search"}), job, 2, 100)
     whole = state(learner)
 
-    log = run.Run.start(tmp_path, "stopped", types.SimpleNamespace())
-    written = [run.Genotypes(log)] if make is searching else []
-    run.assign(learner, before)
-    with pytest.raises(run.Stopped):
-        run.fit(log, job, 2, 100, [Stop()])
-    run.assign(learner, [value + 1 for value in before])
-    run.fit(log, job, 2, 100, written)
+    log = RunFolder.start(tmp_path / "stopped", {"stage": "search"})
+    written = [GenotypeCallback(log)] if make is searching else []
+    assign_state(learner, before)
+    with pytest.raises(Stopped):
+        fit(log, job, 2, 100, [Stop()])
+    assign_state(learner, [value + 1 for value in before])
+    fit(log, job, 2, 100, written)
     for start, one, other, variable in zip(before, whole, state(learner), learner.state()):
         np.testing.assert_array_equal(one, other, err_msg=variable.path)
         if any(variable is v for v in learner.network.variables):
@@ -326,7 +354,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits_in_one_trace(make, steps, tmp_pa
 def test_the_averaging_begins_when_the_loss_stops_falling_and_the_best_is_kept():
     net = EvaluationLanguageModel(RecurrentGenotype((("tanh", 0),), (1,)), 5, 2)
     net.build()
-    learner = LanguageTraining(net, 2, 5, nonmono=2)
+    learner = AveragedTrainer(net, TextTask(2, 2, 5), optimizers.Sgd(20.0), nonmono=2)
     seen = []
     for epoch, loss in enumerate([5.0, 3.0, 4.0, 4.5, 2.9, 3.5, 9.0]):
         learner.average.assign(tf.fill(learner.average.shape, float(epoch)))
@@ -336,7 +364,7 @@ def test_the_averaging_begins_when_the_loss_stops_falling_and_the_best_is_kept()
     assert seen == [0, 0, 0, 0, 0, 1, 1]
     learner.take_best()
     np.testing.assert_array_equal(net.embedding, np.full((5, 2), 4.0))
-    np.testing.assert_array_equal(learner.evaluated()[0], learner.best)
+    np.testing.assert_array_equal(learner.evaluated_network().weights, learner.best)
 
 
 def test_a_saved_model_opens_and_agrees(tmp_path):
@@ -354,11 +382,11 @@ def test_evaluation_does_not_depend_on_how_the_text_is_cut():
     learner, _ = training()
     for rows in (VALID, text.batchify(STREAM, 1, "test")):  # testing follows validation, with other columns
         loss = learner.evaluate(text.whole(rows), verbose=0, return_dict=True)["loss"]
-        (logits, *_), _ = learner.read(learner.evaluated()[0], rows[:-1], tf.zeros((rows.shape[1], 6)), training=False)
+        logits, *_ = learner.evaluated_network()(rows[:-1], tf.zeros((rows.shape[1], 6)), training=False)
         np.testing.assert_allclose(loss, cross_entropy(logits, rows[1:]), rtol=1e-6)
     losses = []
     for bptt in (5, 7):
-        learner.bptt = bptt
+        learner.task.bptt = bptt
         learner.compile(jit_compile=False)
         losses.append(learner.evaluate(text.whole(VALID), verbose=0, return_dict=True)["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
@@ -382,7 +410,7 @@ def test_activations_of_the_users_own(tmp_path):
     path.write_text("import keras\nOPS = {'gelu': keras.ops.gelu, 'tanh': keras.ops.tanh}")
     net = LanguageSupernet(space.load(str(path), recurrent=True), 20, 6, 2)
     net.build()
-    darts = LanguageDarts(net, 4, 5)
+    darts = searching_by(net, 4)
     net(VALID[:3], tf.zeros((2, 6)), darts.mixing(), training=True)
     found = darts.genotype()
     assert {name for name, _ in found.recurrent} <= {"gelu", "tanh"}

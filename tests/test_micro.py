@@ -5,10 +5,12 @@ import pytest
 import tensorflow as tf
 
 from tests.support import reference
-from tfdarts import cost, genotype
+from tfdarts import cost
 from tfdarts import saving as saved
-from tfdarts.genotype import MicroGenotype
-from tfdarts.spaces.micro import network as micro
+from tfdarts.spaces import genotypes as genotype
+from tfdarts.spaces.micro import network as final
+from tfdarts.spaces.micro import operations, shared, stack
+from tfdarts.spaces.micro.genotype import MicroGenotype
 
 COUNTS = reference.load("enas/param_counts.json")
 OTHER_NAMES = {"gamma": "scale", "beta": "offset"}
@@ -49,7 +51,7 @@ def network_named(network):
             for position, entry in enumerate(edges.entries):
                 prefix = f"child/layer_{c}/cell_{entry // 2}/{'xy'[entry % 2]}_conv"
                 part = slice(position * cell.channels, (position + 1) * cell.channels)
-                if isinstance(edges.operation, micro.SepConv):
+                if isinstance(edges.operation, operations.SepConv):
                     for name, variable in reference.variables(edges.operation).items():
                         first, *rest = name.split("/")
                         kind, number = first.split("_")
@@ -113,7 +115,7 @@ def test_the_network_of_a_genotype(file):
     stored = reference.load(file)
     cells = MicroGenotype.from_arc(arcs_of(stored, "arc"))
     classes, layers, channels = sizes(stored)
-    network = micro.MicroNetwork(cells, classes, channels, layers, auxiliary=False)
+    network = final.MicroNetwork(cells, classes, channels, layers, auxiliary=False)
     network.build(stored["x"].shape)
     names = network_named(network)
     weights = stored_group(stored, "var:", names)
@@ -141,7 +143,7 @@ def test_the_network_of_a_genotype(file):
 def supernet():
     """A supernet with the authors' weights, their values, and a function of an arc that was traced once."""
     stored = reference.load("enas/micro_supernet")
-    network = micro.MicroSupernet(*sizes(stored), int(stored["num_cells"]))
+    network = shared.MicroSupernet(*sizes(stored), int(stored["num_cells"]))
     network.build(stored["x"].shape)
     names = supernet_named(network)
     variables = network.trainable_variables
@@ -244,11 +246,11 @@ def test_dropout_factors_multiply_the_features(supernet):
 
 
 def test_start_of_the_tables_and_of_parallel_edges():
-    cell = micro.SharedCell(20, 4, (20, 20), False)
+    cell = shared.SharedCell(20, 4, (20, 20), False)
     cell.build((None, 8, 8, 20), (None, 8, 8, 20))
     for table, fan_in in ((cell.tables[0], 180), (cell.tables[1], 20), (cell.tables[4], 500)):
         assert abs(np.asarray(table.value).std() / np.sqrt(2 / fan_in) - 1) < 0.08
-    operation = micro.SepConv(5, 20, 1, 3)
+    operation = operations.SepConv(5, 20, 1, 3)
     operation.build((None, 8, 8, 20))
     for kernel, fan_in in ((operation.depthwise_2, 500), (operation.pointwise_1, 20)):
         assert abs(np.asarray(kernel.value).std() / np.sqrt(2 / fan_in) - 1) < 0.08
@@ -260,8 +262,8 @@ LOOSE = [("sep_conv_3x3", 1), ("skip_connect", 1), ("max_pool_3x3", 2), ("avg_po
 def test_an_unused_larger_input_is_halved():
     cells = MicroGenotype(LOOSE, LOOSE)
     assert cells.concat(True) == (0, 3)
-    inputs = micro.AfterReLU(), micro.AfterReLU()
-    reduction = micro.fixed_cell(cells, 4, True, inputs)
+    inputs = stack.AfterReLU(), stack.AfterReLU()
+    reduction = final.fixed_cell(cells, 4, True, inputs)
     s0, s1 = np.random.default_rng(0).normal(size=(2, 3, 7, 8, 4)).astype("float32")
     y = reduction(tf.constant(s0), tf.constant(s1), training=True)
     assert y.shape == (3, 4, 4, 8)
@@ -272,13 +274,13 @@ def test_an_unused_larger_input_is_halved():
     expected -= expected.mean((0, 1, 2))
     expected /= np.sqrt(expected.var((0, 1, 2)) + 1e-5)
     np.testing.assert_allclose(y[..., :4], expected, rtol=1e-4, atol=1e-5)
-    normal = micro.fixed_cell(cells, 4, False, inputs)  # where all maps have one size, it stays as it is
+    normal = final.fixed_cell(cells, 4, False, inputs)  # where all maps have one size, it stays as it is
     np.testing.assert_array_equal(normal(tf.constant(s0), tf.constant(s1))[..., :4], s0)
 
 
 @pytest.mark.parametrize("reduction", [False, True])
 def test_drop_path_spares_skip_connections(reduction):
-    cell = micro.fixed_cell(MicroGenotype(LOOSE, LOOSE), 4, reduction, (micro.AfterReLU(), micro.AfterReLU()))
+    cell = final.fixed_cell(MicroGenotype(LOOSE, LOOSE), 4, reduction, (stack.AfterReLU(), stack.AfterReLU()))
     s0, s1 = tf.random.stateless_normal((2, 3, 8, 8, 4), [1, 2])
     cell(s0, s1)
     (skip,) = (e.operation for e in cell.edges if 1 in e.entries)
@@ -293,7 +295,7 @@ def test_drop_path_spares_skip_connections(reduction):
 def trained():
     """A small network with an auxiliary head for small, not square images, and values that none starts with."""
     cells = MicroGenotype(LOOSE, genotype.load("ENAS", "micro").reduce)
-    network = micro.MicroNetwork(cells, 3, 4, 1)
+    network = final.MicroNetwork(cells, 3, 4, 1)
     network.build((None, 8, 12, 1))
     for variable in network.variables:
         variable.assign(variable + tf.random.stateless_uniform(variable.shape, [1, 2], 0.1, 0.2))
@@ -318,21 +320,21 @@ def test_training_form(trained):
 def test_a_saved_network_is_the_same(trained, tmp_path):
     network, x = trained
     network.save(tmp_path / "model.keras")
-    loaded = saved.load(tmp_path / "model.keras")
-    assert isinstance(loaded, micro.MicroNetwork) and loaded.genotype == network.genotype
+    loaded = saved.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded, final.MicroNetwork) and loaded.genotype == network.genotype
     np.testing.assert_array_equal(loaded(x, training=False), network(x, training=False))
     with pytest.raises(ValueError, match="are fixed"):
-        saved.load(tmp_path / "model.keras", "regular")
+        saved.load_model(tmp_path / "model.keras", "regular")
 
 
 def test_parameters(zero_start):
     (layers, channels), count = reference.numbers(COUNTS, r"micro_final_(\d+)_layers_(\d+)_filters")
-    network = micro.MicroNetwork(genotype.load("ENAS", "micro"), 10, channels, layers)
+    network = final.MicroNetwork(genotype.load("ENAS", "micro"), 10, channels, layers)
     network.build((None, 32, 32, 3))
     auxiliary = cost.count_parameters([network.auxiliary_head])
     assert auxiliary == COUNTS["micro_final_auxiliary_head_extra"]
     assert cost.count_parameters([network]) - auxiliary == count
     found, count = reference.numbers(COUNTS, r"micro_search_supernet_(\d+)_layers_(\d+)_filters_(\d+)_cells")
-    supernet = micro.MicroSupernet(10, *found)
+    supernet = shared.MicroSupernet(10, *found)
     supernet.build((None, 32, 32, 3))
     assert cost.count_parameters([supernet]) == count

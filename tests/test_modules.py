@@ -3,15 +3,19 @@
 import os
 import pathlib
 import signal
-import types
 
 import keras
 import numpy as np
 import pytest
 
-from tfdarts import cost, on_images, operations, recipes
+from tfdarts import cost, recipes, spaces, tasks
+from tfdarts.options import Settings
 from tfdarts.report import drawing as visualize
-from tfdarts.runs import run
+from tfdarts.runs import environment
+from tfdarts.runs.callbacks import GenotypeCallback, Stopped
+from tfdarts.runs.fit import fit
+from tfdarts.runs.folder import RunFolder, saved_config
+from tfdarts.strategies import darts
 
 ROOT = pathlib.Path(__file__).parent.parent
 TINY = {"init_channels": 2, "layers": 1, "nodes": 1, "multiplier": 1, "batch_size": 300, "epochs": 2}
@@ -31,27 +35,32 @@ class Stop(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+def assign(model, values):
+    for variable, value in zip(model.state(), values, strict=True):
+        variable.assign(value)
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_a_stopped_search_goes_on_to_the_same_bits(name, tmp_path):
-    common = {"seed": 0, "checkpoint_minutes": 60.0, "jit_compile": False, "deterministic": True}
-    common |= dict.fromkeys(operations.option_flags())
-    options = recipes.resolve("digits", "search", TINY | MODULES[name], common)
-    options = types.SimpleNamespace(**vars(options), seen=None)
-    keras.utils.set_random_seed(0)
-    job = on_images.search(options)
+    settings = recipes.resolve("digits", "search", TINY | MODULES[name] | {"checkpoint_minutes": 60.0})
+    space, task = spaces.load("conv"), tasks.load("images")
+    environment.configure(0, True)
+    data = task.load(**settings.pick(task.load))
+    job = darts.job(space, data, settings)
     network, start = job.model.network, [v.numpy() for v in job.model.state()]
-    run.fit(run.Run.start(tmp_path / "whole", "search_arch", options), job, 2, 60.0)
+    fit(RunFolder.start(tmp_path / "whole", settings.to_config()), job, 2, 60.0)
     whole = [v.numpy() for v in job.model.state()]
     same = {v.path for v, old, new in zip(job.model.state(), start, whole) if np.array_equal(old, new)}
     assert not same & {v.path for v in network.variables}
 
-    run.assign(job.model, start)
-    log = run.Run.start(tmp_path / "cut", "search_arch", options)
-    with pytest.raises(run.Stopped):
-        run.fit(log, job, 2, 60.0, [Stop()])
-    assert run.saved_options(log.folder, "search", {}) == options
-    run.assign(job.model, [value + 1 for value in start])
-    run.fit(run.Run.resume(log.folder, None, options), job, 2, 60.0, [run.Genotypes(log)])
+    assign(job.model, start)
+    log = RunFolder.start(tmp_path / "cut", settings.to_config() | {"data_info": data.remembered})
+    with pytest.raises(Stopped):
+        fit(log, job, 2, 60.0, [Stop()])
+    saved = Settings.from_config(saved_config(log.folder, "search", {}), space.options("search", "darts"))
+    assert saved == settings
+    assign(job.model, [value + 1 for value in start])
+    fit(RunFolder.resume(log.folder), job, 2, 60.0, [GenotypeCallback(log)])
     for variable, expected in zip(job.model.state(), whole):
         np.testing.assert_array_equal(variable, expected, err_msg=variable.path)
 
@@ -62,6 +71,7 @@ def test_a_stopped_search_goes_on_to_the_same_bits(name, tmp_path):
         for op, _, attention in found.edges(reduction):
             assert op in drawn and attention in drawn
         assert found.bottleneck(reduction) in drawn
-    report = on_images.search_costs(options)
+    inputs = task.known_inputs(**settings.pick(task.known_inputs))
+    report = darts.costs(space, task, inputs, settings)
     assert report["parameters"] == cost.count_parameters([network])
     assert min(report["multiply_adds"], report["peak_memory_estimate_bytes"]) > 0

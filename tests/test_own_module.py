@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdarts import genotype
 from tfdarts import operations as space
 from tfdarts import saving as saved
+from tfdarts.genotype import GenotypeError
 from tfdarts.runs import run
+from tfdarts.spaces import genotypes as genotype
 from tfdarts.spaces.conv import network as evalnet
+from tfdarts.spaces.conv.genotype import ConvGenotype
 
 ROOT = pathlib.Path(__file__).parent.parent
 TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "3", "--epochs", "1", "--batch_size", "300"]
@@ -26,12 +28,12 @@ def test_attention_is_searched_and_trained(tmp_path, command):
     assert json.loads(found.read_text())["ops"] == "attention"
     command("train.py", *TINY, "--noauxiliary", "--logdir", tmp_path, "--genotype_file", found)
     (model,) = (tmp_path / "eval_arch").glob("*/model.keras")
-    assert saved.load(model).genotype == genotype.load(found)
+    assert saved.load_model(model).genotype == genotype.load(found)
 
 
 def test_a_network_of_attention_is_the_same_when_loaded(tmp_path):
     cell = (("attention", 0), ("ffn", 1), ("attention", 0), ("attention", 2))  # edges in parallel, both strides
-    cells = genotype.Genotype(cell, (2, 3), cell, (2, 3), ops="attention")
+    cells = ConvGenotype(cell, (2, 3), cell, (2, 3), ops="attention")
     network = evalnet.EvaluationNetwork(cells, 3, channels=4, layers=3)
     network.build((None, 9, 7, 1))
     draw = np.random.default_rng(0).normal
@@ -40,7 +42,7 @@ def test_a_network_of_attention_is_the_same_when_loaded(tmp_path):
     images = tf.constant(draw(size=(2, 9, 7, 1)), "float32")
     expected = network(images, training=False)
     network.save(tmp_path / "model.keras")
-    np.testing.assert_array_equal(saved.load(tmp_path / "model.keras")(images, training=False), expected)
+    np.testing.assert_array_equal(saved.load_model(tmp_path / "model.keras")(images, training=False), expected)
     assert np.isfinite(expected).all() and np.ptp(expected) > 0.1
 
 
@@ -73,23 +75,23 @@ def test_a_module_that_has_moved_is_named_by_ops(own, tmp_path, command):
 
 def test_a_module_that_is_not_there_is_said(own, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(space.SpaceError, match="before/my_ops.py.*--ops"):
+    with pytest.raises(space.OperationsError, match="before/my_ops.py.*--ops"):
         space.load("before/my_ops.py")
     (model,) = (own / "logs/eval_arch").glob("*/model.keras")
     with pytest.raises(ValueError, match="after.my_ops"):
-        saved.load(model)
+        saved.load_model(model)
 
 
 def test_another_module_than_its_own_is_refused(own, tmp_path):
     (model,) = (own / "logs/eval_arch").glob("*/model.keras")
     with pytest.raises(ValueError, match="--ops regular contradicts the genotype, which names after.my_ops"):
-        saved.load(model, "regular")
+        saved.load_model(model, "regular")
     (tmp_path / "my_ops.py").write_text("from ops.regular import OPS")  # of the same name, without the operations
     cells = genotype.load("DARTS_V2").with_module("regular")
-    with pytest.raises(genotype.GenotypeError, match="contradicts"):
+    with pytest.raises(GenotypeError, match="contradicts"):
         cells.with_module(str(tmp_path / "regular.py"))
     with pytest.raises(ValueError, match="conv_3x3|blur_conv"):
-        saved.load(model, str(tmp_path / "my_ops.py"))
+        saved.load_model(model, str(tmp_path / "my_ops.py"))
 
 
 def test_a_search_goes_on_with_a_module_that_has_moved(own):

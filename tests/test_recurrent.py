@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from tfdarts.ops.recurrent import OPS, SEARCHED
 
-from tests.support import reference
+from tests.support import build, reference
 from tfdarts.layers import recurrent
 
 NAMES = SEARCHED  # the goldens number the activations in this order
@@ -18,7 +18,7 @@ def run(arrays, node, concat, training=None, statistics=None, masks=None, dtype=
     x_mask, h_mask = (None, None) if masks is None else (tf.constant(arrays[name], dtype) for name in masks)
     normalize = None
     if training is not None:
-        normalize = lambda index, x: recurrent.batch_norm(x, statistics, training)  # noqa: E731
+        normalize = lambda index, x: recurrent.normalized(x, statistics, training)  # noqa: E731
     with tf.GradientTape() as tape:
         tape.watch(tensors)
         h, hiddens, moments = tensors["h0"], [], []
@@ -35,7 +35,9 @@ def run(arrays, node, concat, training=None, statistics=None, masks=None, dtype=
 
 
 def mixed(tensors):
-    return recurrent.MixedNodes(tf.nn.softmax(tensors["arch_weights"]), NAMES, OPS)
+    return recurrent.MixedNodes(
+        tf.nn.softmax(tensors["arch_weights"]), build.table(NAMES, len(tensors["arch_weights"])), OPS
+    )
 
 
 @pytest.mark.parametrize("dtype,tolerance", [("float32", 1e-4), ("float64", 2e-7)])
@@ -65,7 +67,7 @@ def test_states_of_the_first_time_step(name, float64):
 
     def normalize(index, x):
         before.append(x)
-        after.append(recurrent.batch_norm(x, None, True))
+        after.append(recurrent.normalized(x, None, True))
         return after[-1]
 
     x, h, mask = arrays["inputs"][0], arrays["h0"], arrays.get("h_mask")
@@ -94,10 +96,10 @@ def test_cells_side_by_side(float64):
     """Two cells with kernels of their own, in one step, give what they give one after the other."""
     rng = np.random.default_rng(0)
     h, gates, kernels = (tf.constant(rng.normal(size=s)) for s in ((2, 5, 3), (2, 5, 6), (4, 2, 3, 6)))
-    node = recurrent.MixedNodes(tf.nn.softmax(tf.constant(rng.normal(size=(10, 5)))), NAMES, OPS)
+    node = recurrent.MixedNodes(tf.nn.softmax(tf.constant(rng.normal(size=(10, 5)))), build.table(NAMES, 10), OPS)
 
     def normalize(index, x):
-        return recurrent.batch_norm(x, None, True)
+        return recurrent.normalized(x, None, True)
 
     both, moments = recurrent.step(h, gates, kernels, node, range(1, 5), normalize)
     for k in range(2):

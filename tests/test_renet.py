@@ -6,18 +6,22 @@ import pytest
 import tensorflow as tf
 from tfdarts.ops.recurrent import OPS, SEARCHED
 
-from tests.support import reference
-from tfdarts import cost, genotype
+from tests.support import build, reference
+from tests.support.build import training as Training
+from tfdarts import cost, optimizers
 from tfdarts import operations as space
 from tfdarts import saving as saved
+from tfdarts.genotype import GenotypeError
 from tfdarts.layers import recurrent
-from tfdarts.spaces.renet import network as renet
+from tfdarts.spaces import genotypes as genotype
+from tfdarts.spaces.renet import body, cells
+from tfdarts.spaces.renet.genotype import ReNetGenotype
+from tfdarts.spaces.renet.network import ReNetNetwork
+from tfdarts.spaces.renet.supernet import ReNetSupernet
 from tfdarts.strategies.darts import Darts
-from tfdarts.training import optimizers
-from tfdarts.training.trainer import Training
 
 ACTIVATIONS = space.load("recurrent", recurrent=True)
-VARIANTS = tuple(renet.VARIANTS)
+VARIANTS = tuple(cells.VARIANTS)
 PUBLISHED = {variant: genotype.load(f"DARTS_{variant.capitalize()}", "renet") for variant in VARIANTS}
 
 
@@ -25,7 +29,7 @@ def golden(name):
     return reference.load(f"renet/{name}")
 
 
-class PublishedGate(renet.SigmoidCell):
+class PublishedGate(cells.SigmoidCell):
     """The authors' sigmoid cell, whose reverse gate looks at the normalised forward vector."""
 
     def prepare(self, x, kernel, offset, statistics, training):
@@ -43,7 +47,7 @@ class PublishedGate(renet.SigmoidCell):
             moments = tf.concat([first, second], 1) if training else None
             return tf.matmul(tf.concat([forward, backward], 0), kernel) + offset, moments
 
-        return renet.both_ways(x, x), statistics[..., :0], gates
+        return cells.both_ways(x, x), statistics[..., :0], gates
 
 
 def rows(features, units, patch):
@@ -105,7 +109,7 @@ def check(known, variables, values, stored, tolerance, suffix=""):
 def stored_cell(arrays, variant):
     """The genotype of a golden."""
     entries = [(SEARCHED[op], int(previous)) for op, previous in zip(arrays["genotype_ops"], arrays["genotype_prev"])]
-    return genotype.ReNetGenotype(tuple(entries), tuple(arrays["genotype_concat"].tolist()), cell=variant)
+    return ReNetGenotype(tuple(entries), tuple(arrays["genotype_concat"].tolist()), cell=variant)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -124,7 +128,7 @@ def cells(kind, variant, arrays):
         entries = stored_cell(arrays, variant).recurrent
         node = lambda _: recurrent.FixedNodes(entries, OPS)  # noqa: E731
         options = {"nodes": nodes, "concat": arrays["genotype_concat"].tolist(), "affine": True}
-    makers = {"": renet.VARIANTS[variant]}
+    makers = {"": cells.VARIANTS[variant]}
     if variant == "sigmoid":
         makers = {"": PublishedGate, "_gate_fixed": makers[""]}
     return node, {suffix: make(units, **options) for suffix, make in makers.items()}
@@ -139,7 +143,7 @@ def test_cell(kind, variant, patch, floatx):
     node, layers = cells(kind, variant, arrays)
     x, table = (tf.constant(arrays.get(name, np.zeros((1, 1))), floatx) for name in ("x", "arch_weights"))
     for suffix, layer in layers.items():
-        sweep = renet.Sweep(layer, patch, vertical=False)
+        sweep = body.Sweep(layer, patch, vertical=False)
         sweep.build(x.shape)
         known = names(layer, patch)
         assign(known, arrays)
@@ -191,21 +195,25 @@ def sizes(arrays):
 
 @pytest.mark.parametrize("name,floatx", NETWORKS, indirect=["floatx"])
 def test_search_network(name, floatx, monkeypatch):
-    monkeypatch.setitem(renet.VARIANTS, "sigmoid", PublishedGate)
+    monkeypatch.setitem(cells.VARIANTS, "sigmoid", PublishedGate)
     arrays = reference.load(name)
-    net = renet.ReNetSupernet(ACTIVATIONS, *sizes(arrays), name.split("_")[2], len(arrays["cell0_Ws"]))
+    net = ReNetSupernet(ACTIVATIONS, *sizes(arrays), name.split("_")[2], len(arrays["cell0_Ws"]))
     net.build((None, *arrays["x"].shape[1:]))
     known = network_names(net)
     assign(known, arrays)
     eta, clip, decay = (float(arrays.get(key, 1.0)) for key in ("eta", "clip", "weight_decay"))
     rates = (float(arrays.get(f"arch_{key}", 1.0)) for key in ("lr", "weight_decay"))
     arch_rate, arch_decay = rates
-    darts = Darts(net, "first", arch_rate, (0.5, 0.999), arch_decay, eta, 0.7, decay, clip, unrolled_clip=clip)
+    darts = build.search(
+        net, "first", learning_rate=eta, momentum=0.7, weight_decay=decay, grad_clip=clip, unrolled_clip=clip,
+        arch_learning_rate=arch_rate, arch_weight_decay=arch_decay,
+    )  # fmt: skip
     darts.alphas.assign(arrays["arch_weights"].ravel())
     tolerance = 1e-6 if floatx == "float64" else 2e-4
     weights, alphas = optimizers.flatten(net.trainable_variables), darts.alphas.value
     x, labels = tf.constant(arrays["x"], floatx), tf.constant(arrays["targets"])
-    gradient, architecture, (loss, logits, state) = darts._both_gradients(weights, alphas, (x, labels))
+    gradient, architecture, (result, state) = darts.both_gradients(weights, alphas, build.inputs((x, labels)))
+    loss, logits = result.loss, result.logits
     reference.close(logits, arrays["logits"], tolerance)
     reference.close(loss, arrays["loss"], tolerance)
     reference.close(architecture, arrays["grad_arch_weights"].ravel(), tolerance)
@@ -214,14 +222,23 @@ def test_search_network(name, floatx, monkeypatch):
     assert count == sum(name.startswith("grad_") for name in arrays) - 1
     if "x_valid" in arrays:
         valid = tf.constant(arrays["x_valid"], floatx), tf.constant(arrays["targets_valid"])
-        monkeypatch.setattr(darts, "_both", darts._both_gradients)
-        monkeypatch.setattr(darts, "_architecture", darts._architecture_gradient)
+        monkeypatch.setattr(darts, "_both", darts.both_gradients)
+        monkeypatch.setattr(darts, "_architecture", darts.architecture_gradient)
         assert arrays["clip_coef"] < 1  # the authors do not clamp it at 1, ours does
         orders = [("first", "first_order", tolerance), ("second", "unrolled", 1e-5)]
         for darts.order, key, allowed in orders if floatx == "float64" else orders[:1]:
-            gradient, _ = darts.hypergradient(weights, (x, labels), valid)
+            gradient, _ = darts.hypergradient(weights, build.inputs((x, labels)), build.inputs(valid))
             reference.close(gradient, arrays[f"dalpha_{key}"].ravel(), allowed, key)
-            after, _, _ = optimizers.adam(alphas, gradient, darts.first.value, darts.second.value, 1, *darts.arch_hyper)
+            after, _, _ = optimizers.adam(
+                alphas,
+                gradient,
+                darts.arch_optimizer.m.value,
+                darts.arch_optimizer.v.value,
+                1,
+                3e-3,
+                (0.5, 0.999),
+                1e-3,
+            )
             reference.close(after, arrays[f"arch_weights_after_{key}_step"].ravel(), tolerance, key)
     for variable, value in zip(net.non_trainable_variables, state):
         variable.assign(value)
@@ -231,9 +248,9 @@ def test_search_network(name, floatx, monkeypatch):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_evaluation_network(variant, floatx, monkeypatch):
-    monkeypatch.setitem(renet.VARIANTS, "sigmoid", PublishedGate)
+    monkeypatch.setitem(cells.VARIANTS, "sigmoid", PublishedGate)
     arrays = golden(f"network_eval_{variant}_layers1")
-    net = renet.ReNetNetwork(stored_cell(arrays, variant), *sizes(arrays))
+    net = ReNetNetwork(stored_cell(arrays, variant), *sizes(arrays))
     net.build((None, *arrays["x"].shape[1:]))
     known = network_names(net)
     assign(known, arrays)
@@ -264,9 +281,9 @@ def test_parameter_counts(variant, zero_start):
         if found := re.fullmatch(r"(eval|search)_nhid(\d+)_layers(\d+)", key):
             sizes = [int(number) for number in found.groups()[1:]]
             if found[1] == "eval":
-                networks[key] = renet.ReNetNetwork(PUBLISHED[variant], 10, *sizes)
+                networks[key] = ReNetNetwork(PUBLISHED[variant], 10, *sizes)
             else:
-                networks[key] = renet.ReNetSupernet(ACTIVATIONS, 10, *sizes, variant)
+                networks[key] = ReNetSupernet(ACTIVATIONS, 10, *sizes, variant)
     assert networks
     for key, net in networks.items():
         net.build((None, 32, 32, 3))
@@ -278,10 +295,10 @@ def test_parameter_counts(variant, zero_start):
 
 def make(name, units, affine=True):
     """A cell, two nodes if it has any, and what it is called with."""
-    if name in renet.BASELINES:
-        return renet.BASELINES[name](units), {}
+    if name in cells.BASELINES:
+        return cells.BASELINES[name](units), {}
     parts = {"node": recurrent.FixedNodes((("tanh", 0), ("relu", 1)), OPS)}
-    return renet.VARIANTS[name](units, 2, (1, 2), affine), parts
+    return cells.VARIANTS[name](units, 2, (1, 2), affine), parts
 
 
 def randomize(layer, rng):
@@ -297,7 +314,7 @@ def swapped(variable, units):
     return value if axis is None else np.flip(value, axis)
 
 
-@pytest.mark.parametrize("name", [*renet.VARIANTS, *renet.BASELINES])
+@pytest.mark.parametrize("name", [*cells.VARIANTS, *cells.BASELINES])
 def test_the_reverse_sweep_is_the_forward_sweep_of_the_flipped_image(name, float64):
     """Each half of a sweep is what the other half makes of the flipped image with the other's weights, to the bits."""
     rng = np.random.default_rng(0)
@@ -306,7 +323,7 @@ def test_the_reverse_sweep_is_the_forward_sweep_of_the_flipped_image(name, float
         pair = []
         for _ in range(2):
             cell, parts = make(name, 3)
-            pair.append(renet.Sweep(cell, 2, vertical))
+            pair.append(body.Sweep(cell, 2, vertical))
             pair[-1].build(x.shape)
         one, other = pair
         randomize(one, rng)
@@ -330,7 +347,7 @@ def test_the_reverse_sweep_is_the_forward_sweep_of_the_flipped_image(name, float
 def test_either_half_depends_on_its_own_weights_alone(name, float64):
     rng = np.random.default_rng(0)
     cell, parts = make(name, 3)
-    sweep, x = renet.Sweep(cell, 1, False), tf.constant(rng.normal(size=(2, 2, 4, 3)))
+    sweep, x = body.Sweep(cell, 1, False), tf.constant(rng.normal(size=(2, 2, 4, 3)))
     before = sweep(x, training=True, **parts)
     for variable in cell.trainable_variables:
         value = np.asarray(variable.value)
@@ -346,7 +363,7 @@ def test_either_half_depends_on_its_own_weights_alone(name, float64):
 def test_lines_are_sequences_whatever_the_shape_of_the_map(name, float64):
     rng = np.random.default_rng(0)
     cell, parts = make(name, 3)
-    rows, columns = renet.Sweep(cell, 1, False), renet.Sweep(cell, 1, True)
+    rows, columns = body.Sweep(cell, 1, False), body.Sweep(cell, 1, True)
     columns.built = True  # its cell is
     x = tf.constant(rng.normal(size=(2, 3, 5, 4)))
     y = rows(x, training=True, **parts)
@@ -360,7 +377,7 @@ def test_lines_are_sequences_whatever_the_shape_of_the_map(name, float64):
 def test_odd_maps_are_filled_up_with_zeros(float64):
     rng = np.random.default_rng(0)
     cell, _ = make("lstm", 3)
-    sweep = renet.Sweep(cell, 2, False)
+    sweep = body.Sweep(cell, 2, False)
     x = tf.constant(rng.normal(size=(2, 5, 3, 2)))
     y = sweep(x)
     assert y.shape == (2, 3, 2, 6)
@@ -396,8 +413,8 @@ class Counted(Darts):
 
 
 def test_search_on_images_that_are_not_square():
-    few = space.Space("recurrent", OPS, ("none", "tanh", "relu"))
-    net = renet.ReNetSupernet(few, 3, 4, 1, "sigmoid", nodes=2)
+    few = space.Operations("recurrent", OPS, ("none", "tanh", "relu"))
+    net = ReNetSupernet(few, 3, 4, 1, "sigmoid", nodes=2)
     net.build((None, 9, 7, 1))
     darts = Counted(net, "second", grad_clip=1.0, unrolled_clip=1.0)
     darts.compile(jit_compile=False)
@@ -425,9 +442,9 @@ def test_search_on_images_that_are_not_square():
 
 @pytest.mark.parametrize("cell", ["directional", "gru"])
 def test_training_saving_and_loading(cell, tmp_path):
-    cell = cell if cell in renet.BASELINES else genotype.ReNetGenotype((("tanh", 0), ("relu", 0)), (1, 2), cell=cell)
+    cell = cell if cell in cells.BASELINES else ReNetGenotype((("tanh", 0), ("relu", 0)), (1, 2), cell=cell)
     known = {"mean": [0.5], "std": [0.25]}
-    net = renet.ReNetNetwork(cell, 3, 4, 1, preprocessing=known)
+    net = ReNetNetwork(cell, 3, 4, 1, preprocessing=known)
     net.build((None, 8, 8, 1))
     training = Training(net, drop_path_prob=0.0, epochs=2)
     training.compile(jit_compile=False)
@@ -436,7 +453,7 @@ def test_training_saving_and_loading(cell, tmp_path):
     training.fit(data, epochs=2, verbose=0, shuffle=False)
     assert np.isfinite(training.evaluate(data, verbose=0, return_dict=True)["loss"])
     net.save(tmp_path / "model.keras")
-    loaded = saved.load(tmp_path / "model.keras")
+    loaded = saved.load_model(tmp_path / "model.keras")
     assert loaded.cell == cell
     assert loaded.options == net.options
     np.testing.assert_array_equal(loaded(images, training=False), net(images, training=False))
@@ -445,16 +462,16 @@ def test_training_saving_and_loading(cell, tmp_path):
 
 def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="`cell`"):
-        renet.ReNetSupernet(ACTIVATIONS, 10, cell="lstm")
+        ReNetSupernet(ACTIVATIONS, 10, cell="lstm")
     with pytest.raises(ValueError, match="`cell`"):
-        renet.ReNetNetwork("vanilla", 10)
+        ReNetNetwork("vanilla", 10)
     with pytest.raises(ValueError, match="even"):
-        renet.ReNetNetwork("lstm", 10, units=7)
+        ReNetNetwork("lstm", 10, units=7)
     data = PUBLISHED["vanilla"].to_dict()
     for key, value in (("cell", "lstm"), ("space", "recurrent")):
-        with pytest.raises(genotype.GenotypeError, match="cell"):
+        with pytest.raises(GenotypeError, match="cell"):
             genotype.from_dict(data | {key: value})
-    with pytest.raises(genotype.GenotypeError, match="space"):
-        genotype.ReNetGenotype((("tanh", 0),), (1,), space="recurrent", cell="vanilla")
-    with pytest.raises(genotype.GenotypeError, match="lacks cell"):
+    with pytest.raises(GenotypeError, match="space"):
+        ReNetGenotype((("tanh", 0),), (1,), space="recurrent", cell="vanilla")
+    with pytest.raises(GenotypeError, match="lacks cell"):
         genotype.from_dict({key: value for key, value in data.items() if key != "cell"})

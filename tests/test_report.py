@@ -12,13 +12,14 @@ import pytest
 from PIL import Image, ImageChops
 
 from tfdarts.errors import UserError
-from tfdarts.genotype import Genotype
+from tfdarts.graph import Graph
 from tfdarts.report import charts
 from tfdarts.report import drawing as visualize
 from tfdarts.report.canvas import Canvas
-from tfdarts.report.drawing import Drawing, Graph, graphs
+from tfdarts.report.drawing import Drawing, graphs
 from tfdarts.report.page import page
 from tfdarts.runs import history
+from tfdarts.spaces.conv.genotype import ConvGenotype
 from tfdarts.spaces.conv.supernet import edge_names, strongest
 
 OPERATIONS = ["none", "max_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_5x5"]
@@ -46,7 +47,7 @@ def make_search(folder, seed=0, epochs=4, **config):
     (folder / "train").mkdir(parents=True)
     for epoch in range(1, epochs + 1):
         tables = {kind: table(generator) for kind in ("normal", "reduce")}
-        cells = Genotype(cell(tables["normal"]), (2, 3, 4), cell(tables["reduce"]), (2, 3, 4))
+        cells = ConvGenotype(cell(tables["normal"]), (2, 3, 4), cell(tables["reduce"]), (2, 3, 4))
         (folder / f"train/genotype_epoch_{epoch}").write_text(cells.to_json())
         names = {"edges": edge_names(3), "operations": OPERATIONS}
         mixing.append({"epoch": epoch, "tables": {kind: names | {"weights": w} for kind, w in tables.items()}})
@@ -110,7 +111,7 @@ def random_cells(count, nodes=4, seed=0):
             (generator.choice(OPERATIONS[1:]), s) for n in range(nodes) for s in generator.sample(range(2 + n), 2)
         ]
         concat = generator.sample(range(2 + nodes), generator.randint(1, nodes))
-        yield graphs(Genotype(entries, concat, entries, concat))["normal"]
+        yield graphs(ConvGenotype(entries, concat, entries, concat))["normal"]
 
 
 def test_nothing_overlaps_in_any_cell():

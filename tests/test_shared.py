@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 
 from tests.support import precision, reference
-from tfdarts.genotype import ENAS_ACTIVATIONS, RecurrentGenotype
 from tfdarts.report import drawing as visualize
-from tfdarts.spaces.recurrent.network import EvaluationLanguageModel, SharedLanguageModel
-from tfdarts.tasks.text import cross_entropy
+from tfdarts.spaces.recurrent.genotype import ENAS_ACTIVATIONS, RecurrentGenotype
+from tfdarts.spaces.recurrent.network import EvaluationLanguageModel
+from tfdarts.spaces.recurrent.shared import SharedLanguageModel
+from tfdarts.tasks.base import cross_entropy
 
 ARC = ((2, 1, 0, 3), (0, 0, 1))  # leaves 2 and 3
 
@@ -145,7 +146,7 @@ def test_only_the_chosen_activation_runs():
         tf.debugging.Assert(False, ["the sigmoid ran"])
         return x
 
-    net.space = dataclasses.replace(net.space, ops=net.space.ops | {"sigmoid": fail})
+    net.operations = dataclasses.replace(net.operations, ops=net.operations.ops | {"sigmoid": fail})
     step = tf.function(lambda arc: net(np.zeros((3, 2), np.int32), tf.zeros((2, 2)), arc)[0], autograph=False)
     step(tuple(map(tf.constant, ((0, 1, 2, 0), (0, 1, 2)))))
     with pytest.raises(tf.errors.InvalidArgumentError, match="the sigmoid ran"):

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support import build
 from tfdarts import operations as space
-from tfdarts.operations import SpaceError
+from tfdarts.operations import OperationsError
 from tfdarts.spaces.conv.supernet import Supernet
-from tfdarts.strategies.darts import Darts
 
 PLAIN = """
 import keras
@@ -35,7 +35,7 @@ def test_a_search_runs_on_it(tmp_path):
     net = Supernet(space.load(write(tmp_path, PLAIN)), 3, channels=2, layers=3, nodes=2, multiplier=2)
     net.build((None, 8, 8, 1))
     batch = tf.random.normal((4, 8, 8, 1)), tf.constant([0, 1, 2, 0])
-    darts = Darts(net)
+    darts = build.search(net)
     darts.train_step((batch, batch))
     assert {op for op, _ in darts.genotype().normal} <= {"conv", "norm"}
 
@@ -56,13 +56,13 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_module_that_breaks_the_contract_is_refused(name, tmp_path):
     text, message = BROKEN[name]
-    with pytest.raises(SpaceError, match=message):
+    with pytest.raises(OperationsError, match=message):
         space.load(write(tmp_path, text))
 
 
 @pytest.mark.parametrize("name", ["nothing", "no.such.module", "missing.py"])
 def test_a_missing_module_is_refused(name):
-    with pytest.raises(SpaceError, match=name):
+    with pytest.raises(OperationsError, match=name):
         space.load(name)
 
 
@@ -84,10 +84,10 @@ BROKEN_FUNCTIONS = {
 @pytest.mark.parametrize("name", BROKEN_FUNCTIONS)
 def test_activations_that_break_the_contract_are_refused(name, tmp_path):
     text, message = BROKEN_FUNCTIONS[name]
-    with pytest.raises(SpaceError, match=message):
+    with pytest.raises(OperationsError, match=message):
         space.load(write(tmp_path, text), recurrent=True)
 
 
 def test_an_operation_that_the_space_lacks():
-    with pytest.raises(SpaceError, match="wrong"):
+    with pytest.raises(OperationsError, match="wrong"):
         space.load("regular").build("wrong", 4, 1, 1, True)

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support import precision, reference
+from tests.support import build, precision, reference
 from tfdarts import operations as space
+from tfdarts import optimizers
 from tfdarts.spaces.conv.supernet import Supernet, strongest
 from tfdarts.strategies import hypergradient
 from tfdarts.strategies.darts import Darts
-from tfdarts.training import optimizers
 
 INPUTS, EXPECTED = reference.load("supernet/inputs"), reference.load("supernet/expected")
 CONFIG = reference.load("supernet/config.json")["config"]
@@ -22,6 +22,9 @@ SIZES = CONFIG["num_classes"], CONFIG["C"], CONFIG["layers"], CONFIG["steps"], C
 FEW = dataclasses.replace(space.load("regular"), searched=("none", "max_pool_3x3", "skip_connect", "sep_conv_3x3"))
 
 
+HYPER = CONFIG["arch_learning_rate"], tuple(CONFIG["adam_betas"]), CONFIG["arch_weight_decay"]
+
+
 class Search:
     """The reference's small supernet with its weights, and the search on it."""
 
@@ -31,7 +34,7 @@ class Search:
             self.net = Supernet(space.load("regular"), *SIZES)
             self.net.build((None, *INPUTS["train/images"].shape[1:]))
             self.names = reference.named(self.net)
-            self.darts = Darts(
+            self.darts = build.search(
                 self.net,
                 arch_learning_rate=CONFIG["arch_learning_rate"],
                 arch_betas=tuple(CONFIG["adam_betas"]),
@@ -56,14 +59,15 @@ class Search:
         reference.assign(self.names, reference.group(INPUTS, "weights/"))
         for variable in self.net.non_trainable_variables:
             variable.assign(tf.ones_like(variable) if "variance" in variable.path else tf.zeros_like(variable))
-        for variable in (search.first, search.second, search.buffer, search.step):
+        adam, buffer = search.arch_optimizer, search.weight_optimizer.buffer
+        for variable in (adam.m, adam.v, buffer, search.step):
             variable.assign(tf.zeros_like(variable))
         search.learning_rate.assign(CONFIG["eta"])
         search.alphas.assign(self.stored_alphas("alphas"))
         if momentum:
             # The stored buffers have the names of the weights: write them as weights, read them as a vector.
             reference.assign(self.names, reference.group(INPUTS, "momentum/"))
-            search.buffer.assign(self.weights())
+            search.weight_optimizer.buffer.assign(self.weights())
             reference.assign(self.names, reference.group(INPUTS, "weights/"))
         return search
 
@@ -114,7 +118,9 @@ def test_every_variable_has_a_reference_name(single):
 def test_logits_loss_and_gradients(search):
     darts = search.reset("first")
     for part in ("train", "valid"):
-        gradient, alphas, (loss, logits, _) = darts._both(search.weights(), darts.alphas.value, search.batches[part])
+        gradient, alphas, (loss, logits, _) = build.both(
+            darts, search.weights(), darts.alphas.value, search.batches[part]
+        )
         reference.close(logits, EXPECTED[f"{part}/logits"], search.tight)
         reference.close(loss, EXPECTED[f"{part}/loss"], search.tight)
         if part == "train":
@@ -124,12 +130,14 @@ def test_logits_loss_and_gradients(search):
 
 def test_first_order(search):
     darts = search.reset("first")
-    gradient, _ = darts.hypergradient(search.weights(), search.batches["train"], search.batches["valid"])
+    gradient, _ = darts.hypergradient(
+        search.weights(), *(build.inputs(search.batches[part]) for part in ("train", "valid"))
+    )
     reference.close(gradient, pair("first_order/dalpha"), search.tight)
     if search.dtype == "float64":
         reference.close(gradient, pair("first_order/dalpha", suffix="_f64"), 1e-9)
     alphas, _, _ = optimizers.adam(
-        darts.alphas.value, gradient, darts.first.value, darts.second.value, 1, *darts.arch_hyper
+        darts.alphas.value, gradient, darts.arch_optimizer.m.value, darts.arch_optimizer.v.value, 1, *HYPER
     )
     np.testing.assert_allclose(alphas, pair("first_order/alphas", suffix="_after_adam"), rtol=0, atol=1e-6)
 
@@ -144,11 +152,12 @@ def test_second_order_and_its_parts(search):
         return calls[-1][0]
 
     result = hypergradient.second_order(
-        darts._both, architecture, search.weights(), darts.alphas.value, darts.buffer.value,
-        search.batches["train"], search.batches["valid"], CONFIG["eta"], darts.momentum, darts.weight_decay,
+        darts._both, architecture, search.weights(), darts.alphas.value, darts.weight_optimizer.buffer.value,
+        build.inputs(search.batches["train"]), build.inputs(search.batches["valid"]), CONFIG["eta"], *DECAY,
     )  # fmt: skip
     stored = "second_order/"
-    loss, logits, _ = result.valid
+    (passed, _) = result.valid
+    loss, logits = passed.loss, passed.logits
     reference.close(
         search.by_name(result.unrolled), reference.group(EXPECTED, stored + "unrolled/weights/"), search.tight
     )
@@ -161,7 +170,7 @@ def test_second_order_and_its_parts(search):
     reference.close(norm, EXPECTED[stored + "unrolled/grad_weights_norm"], search.loose)
     reference.close(CONFIG["hvp_r"] / norm, EXPECTED[stored + "hvp/R"], search.loose)
     reference.close(result.direct, pair(stored + "unrolled/dalpha"), search.tight)
-    for side, (gradient, loss) in zip("pn", calls, strict=True):
+    for side, (gradient, (loss, _)) in zip("pn", calls, strict=True):
         reference.close(loss, EXPECTED[f"{stored}hvp/loss_{side}"], search.tight)
         reference.close(gradient, pair(f"{stored}hvp/grads_{side}"), search.tight)
         if search.dtype == "float64":
@@ -172,7 +181,7 @@ def test_second_order_and_its_parts(search):
         reference.close(result.implicit, pair(stored + "hvp/implicit", suffix="_f64"), 1e-9)
         reference.close(result.value, pair(stored + "dalpha", suffix="_f64"), 1e-9)
     alphas, _, _ = optimizers.adam(
-        darts.alphas.value, result.value, darts.first.value, darts.second.value, 1, *darts.arch_hyper
+        darts.alphas.value, result.value, darts.arch_optimizer.m.value, darts.arch_optimizer.v.value, 1, *HYPER
     )
     np.testing.assert_allclose(alphas, pair(stored + "alphas", suffix="_after_adam"), rtol=0, atol=1e-6)
     for variable, value in zip(darts.variables, before):  # nothing was touched, the architecture least of all
@@ -193,7 +202,7 @@ def test_weight_step_after_the_architecture_step(search):
 def test_clipping(search):
     darts = search.reset("second")
     darts.alphas.assign(pair("second_order/alphas", suffix="_after_adam"))
-    gradient, _, (loss, logits, _) = darts._both(search.weights(), darts.alphas.value, search.batches["train"])
+    gradient, _, (loss, logits, _) = build.both(darts, search.weights(), darts.alphas.value, search.batches["train"])
     reference.close(logits, EXPECTED["weight_step/logits"], search.tight)
     reference.close(loss, EXPECTED["weight_step/loss"], search.tight)
     clipped, norm = optimizers.clip(gradient, CONFIG["grad_clip"])
@@ -223,9 +232,9 @@ def test_trajectory(order, search, monkeypatch):
             for part in ("train", "valid")
         )
         darts.learning_rate.assign(inputs["learning_rates_f64"][s])
-        _, _, (valid_loss, _, _) = darts._both(search.weights(), darts.alphas.value, last)
+        _, _, (valid_loss, _, _) = build.both(darts, search.weights(), darts.alphas.value, last)
         reference.close(valid_loss, expected["valid_loss_at_w"][s], 2e-5, "valid loss")
-        gradient, _ = darts.hypergradient(search.weights(), train, last)
+        gradient, _ = darts.hypergradient(search.weights(), build.inputs(train), build.inputs(last))
         tolerance = 1e-2 if order == "first" else 1e-4
         reference.close(gradient, pair_of_step("dalpha", expected, s), tolerance, "dalpha")
         darts.reset_metrics()
@@ -250,11 +259,13 @@ def test_moving_statistics_of_the_authors_four_passes(search):
 
     weights, alphas = search.weights(), darts.alphas.value
     result = hypergradient.second_order(
-        darts._both, architecture, weights, alphas, darts.buffer.value, train, valid, CONFIG["eta"], *DECAY
-    )
-    after, _, _ = optimizers.adam(alphas, result.value, darts.first.value, darts.second.value, 1, *darts.arch_hyper)
+        darts._both, architecture, weights, alphas, darts.weight_optimizer.buffer.value,
+        build.inputs(train), build.inputs(valid), CONFIG["eta"], *DECAY,
+    )  # fmt: skip
+    adam = darts.arch_optimizer
+    after, _, _ = optimizers.adam(alphas, result.value, adam.m.value, adam.v.value, 1, *HYPER)
     for w, a in ((weights, alphas), (passes[0], alphas), (passes[1], alphas), (weights, after)):
-        gradient, _, (_, _, state) = darts._both(w, a, train)
+        gradient, _, (_, _, state) = build.both(darts, w, a, train)
         for variable, value in zip(search.net.non_trainable_variables, state):
             variable.assign(value)
     stored = reference.load("supernet/bn_state")
@@ -269,7 +280,7 @@ def test_moving_statistics_of_the_authors_four_passes(search):
         search.net.trainable_variables, optimizers.unflatten(new, search.net.trainable_variables)
     ):
         variable.assign(value)
-    logits = search.net(valid[0], darts._softmax(after), training=False)
+    logits = search.net(valid[0], darts.mixing_of(after), training=False)
     loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(valid[1], logits))
     reference.close(logits, scalars["eval_valid_logits"], 1e-4)
     reference.close(loss, scalars["eval_valid_loss"], 1e-4)
@@ -284,12 +295,12 @@ def test_derived_genotypes(case):
     for kind in ("normal", "reduce"):
         expected = tuple((op, source) for op, source in genotype[kind])
         mixing = tf.nn.softmax(case[f"alphas_{kind}"])
-        assert strongest(mixing, DERIVED["primitives_order"], DERIVED["steps"]) == expected
+        assert strongest(mixing, build.table(DERIVED["primitives_order"], len(mixing)), DERIVED["steps"]) == expected
 
 
 def test_ties_go_to_the_lower_source_and_operation():
     names = ("none", "a", "b")
-    assert strongest(np.full((5, 3), 1 / 3), names, 2) == (("a", 0), ("a", 1), ("a", 0), ("a", 1))
+    assert strongest(np.full((5, 3), 1 / 3), build.table(names, 5), 2) == (("a", 0), ("a", 1), ("a", 0), ("a", 1))
 
 
 def test_hessian_vector_product_of_a_known_function(float64):
@@ -302,7 +313,7 @@ def test_hessian_vector_product_of_a_network_against_exact_derivatives(float64):
     keras.utils.set_random_seed(0)
     net = Supernet(space.load("regular"), 3, channels=2, layers=3, nodes=2, multiplier=2)
     net.build((None, 8, 8, 1))
-    darts = Darts(net)
+    darts = build.search(net)
     batch = tf.random.normal((8, 8, 8, 1), dtype="float64"), tf.constant([0, 1, 2, 0, 1, 2, 0, 1])
     weights, alphas = optimizers.flatten(net.trainable_variables), darts.alphas.value
     vector = tf.constant(np.random.default_rng(0).normal(size=weights.shape))
@@ -310,12 +321,14 @@ def test_hessian_vector_product_of_a_network_against_exact_derivatives(float64):
     # Eagerly: in a tf.function with the meta optimizer off (conftest.py, as in run.py) the second derivative is wrong.
     with tf.GradientTape() as tape:
         tape.watch(alphas)
-        gradient, _, _ = darts._both_gradients(weights, alphas, batch)
+        gradient, _, _ = darts.both_gradients(weights, alphas, build.inputs(batch))
         product = tf.reduce_sum(gradient * vector)
     exact = tape.gradient(product, alphas)
 
     # So short a step that no ReLU switches on the way.
-    got = hypergradient.hessian_vector(lambda w: darts._architecture(w, alphas, batch)[0], weights, vector, radius=1e-6)
+    got = hypergradient.hessian_vector(
+        lambda w: darts._architecture(w, alphas, build.inputs(batch))[0], weights, vector, radius=1e-6
+    )
     reference.close(got, np.array(exact), 1e-3)
 
 
@@ -323,7 +336,7 @@ def test_hessian_vector_product_of_a_network_against_exact_derivatives(float64):
 def test_second_order_with_any_number_of_nodes(nodes, multiplier, eagerly):
     net = Supernet(FEW, 3, channels=2, layers=3, nodes=nodes, multiplier=multiplier)
     net.build((None, 9, 7, 1))
-    darts = Darts(net)
+    darts = build.search(net)
     batch = tf.random.normal((4, 9, 7, 1)), tf.constant([0, 1, 2, 0])
     before = np.asarray(darts.alphas.value)
     result = darts.train_step((batch, batch))
@@ -344,19 +357,19 @@ class Counted(Darts):
         self.traces["step"] += 1
         return super().train_step(data)
 
-    def _both_gradients(self, *arguments):
+    def both_gradients(self, *arguments):
         self.traces["both"] += 1
-        return super()._both_gradients(*arguments)
+        return super().both_gradients(*arguments)
 
-    def _architecture_gradient(self, *arguments):
+    def architecture_gradient(self, *arguments):
         self.traces["architecture"] += 1
-        return super()._architecture_gradient(*arguments)
+        return super().architecture_gradient(*arguments)
 
 
 def test_one_trace_over_two_epochs_and_a_checkpoint_that_restores(tmp_path):
     net = Supernet(FEW, 3, channels=2, layers=3, nodes=2, multiplier=2)
     net.build((None, 8, 8, 1))
-    darts = Counted(net, "second")
+    darts = build.search(net, "second", kind=Counted)
     darts.compile(jit_compile=False)
     half = tf.data.Dataset.from_tensor_slices((tf.random.normal((10, 8, 8, 1)), tf.zeros(10, tf.int32))).batch(4)
     darts.fit(tf.data.Dataset.zip(half, half), epochs=2, verbose=0, shuffle=False)

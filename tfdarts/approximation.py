@@ -7,13 +7,13 @@ import re
 import keras
 import tensorflow as tf
 
-from tfdarts import on_images
-from tfdarts.cli import multipliers
+from tfdarts import optimizers
 from tfdarts.data import images
 from tfdarts.errors import UserError
+from tfdarts.ops import multipliers
 from tfdarts.spaces.conv.network import EvaluationNetwork
-from tfdarts.training import optimizers
-from tfdarts.training.trainer import Training
+from tfdarts.tasks.images import ImageTask
+from tfdarts.training.trainer import Trainer, tester
 
 OBSERVED = 50  # training batches that statistics are estimated on; 0.9^50 of the old ones is left
 
@@ -26,26 +26,26 @@ def report(network, data, tables, approx_range, batch_size, epochs, learning_rat
 
     Args:
         network: `EvaluationNetwork`.
-        data: training, validation and test images.
+        data: `tasks.image_data.ImageData`.
         tables: names of multipliers, separated by commas.
         approx_range: range of the inputs in testing; None for the network's own.
         batch_size: int.
         epochs, learning_rate: of the fine-tuning, whose learning rate falls along a cosine; no epochs for none.
         path: of the JSON file with the results.
     """
-    train, _, test = data
+    train = data.train
     names = re.split(r",(?!\d+(?:,|$))", tables)  # not at the comma in broken_array:2,6
-    lines = [{"multiplier": name, **multipliers.statistics(name)} for name in names]
+    lines = [{"multiplier": name, **multipliers.statistics(load_table(name))} for name in names]
     options = network.options["ops_options"] | ({"approx_range": approx_range} if approx_range else {})
 
     def accuracy(of):
-        return on_images.test(on_images.tester(of), data, batch_size)["test_accuracy_percent"]
+        return data.test_results(tester(of, data.test_task(of)), batch_size=batch_size)["test_accuracy_percent"]
 
     columns = ("error of products", "test accuracy", "new statistics", "fine-tuned")
     print(f"{'multiplier':<24}", *columns)
     for name, line in zip(names, lines):
         try:
-            other, new = with_operations(network, test.shape, "approximate", options | {"mul_table": name})
+            other, new = with_operations(network, train.shape, "approximate", options | {"mul_table": name})
         except ValueError as error:
             raise UserError(str(error)) from error
         batches = images.train_batches(train, batch_size, network.options["preprocessing"]["seed"])
@@ -70,9 +70,18 @@ def report(network, data, tables, approx_range, batch_size, epochs, learning_rat
     print(f"written to {path}")
 
 
+def load_table(name):
+    """The multiplier's table that a name stands for, `(256, 256)`; see `ops.multipliers.load`. Raises UserError."""
+    try:
+        return multipliers.load(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
 def finetune(network, batches, steps, epochs, learning_rate):
     """Trains the network a little, without drop-path, the learning rate falling along a cosine."""
-    training = Training(network, learning_rate, drop_path_prob=0.0)
+    sgd = optimizers.Sgd(learning_rate, momentum=0.9, weight_decay=3e-4, grad_clip=5.0)
+    training = Trainer(network, ImageTask(label_smooth=0.0, auxiliary_weight=0.4), sgd)
     training.compile(jit_compile=False)
     schedule = optimizers.cosine(learning_rate, 0.0, epochs)
     rate = keras.callbacks.LambdaCallback(

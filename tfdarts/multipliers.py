@@ -1,6 +1,9 @@
-"""`python3 -m tfdarts.multipliers TABLE [MAP.png]`: error figures of an approximate multiplier."""
+"""`python3 -m tfdarts.multipliers` is `tfdarts multipliers`: error figures of an approximate multiplier."""
 
-from tfdarts.cli import flags, multipliers
+import sys
+
+from tfdarts.cli import multipliers
 
 if __name__ == "__main__":
-    flags.run(multipliers.main, positional=True)
+    sys.argv[0] = "-m tfdarts.multipliers"  # for the help
+    multipliers.main()

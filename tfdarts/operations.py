@@ -1,4 +1,4 @@
-"""Loads an operation module; the only importer of `ops/`."""
+"""Loads operation modules: what may sit on the edges of a cell, chosen by `--ops`."""
 
 import collections.abc
 import dataclasses
@@ -18,6 +18,7 @@ from tfdarts import ops as modules
 from tfdarts.errors import UserError
 from tfdarts.genotype import NONE
 from tfdarts.ops import attention_modules, common
+from tfdarts.runs import environment
 
 # Where a search places attention modules (Att-DARTS, Nakai et al. 2020, section 3): among the operations of an edge,
 # behind them, on a cell's output. "mixed" is the operations and all modules but `Identity`, "attention" the modules.
@@ -31,12 +32,12 @@ LOCATIONS = {
 }
 
 
-class SpaceError(UserError):
+class OperationsError(UserError):
     """An operation module that breaks the contract, with a sentence for the user."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Space:
+class Operations:
     """The operations and attention modules that may sit on an edge.
 
     Attributes:
@@ -67,11 +68,11 @@ class Space:
             wide: whether the layer will be given one map per edge, edge after edge, instead of one for all.
 
         Raises:
-            SpaceError: if the operation does not exist or builds no Keras layer.
+            OperationsError: if the operation does not exist or builds no Keras layer.
         """
         make = (self.attention | self.ops).get(op)
         if make is None:
-            raise SpaceError(f"Operation module {self.name!r} has no {op!r}; it offers {', '.join(self.ops)}.")
+            raise OperationsError(f"Operation module {self.name!r} has no {op!r}; it offers {', '.join(self.ops)}.")
         accepted = _accepted(make)
         parallel = "edges" in accepted and (not wide or "wide" in accepted)
         arguments = {"channels": channels, "stride": stride, "affine": affine}
@@ -83,14 +84,15 @@ class Space:
 
     def _layer(self, op, layer):
         if not isinstance(layer, keras.layers.Layer):
-            raise SpaceError(f"{self.name}: OPS[{op!r}] must build a keras.layers.Layer, not {type(layer).__name__}.")
+            kind = type(layer).__name__
+            raise OperationsError(f"{self.name}: OPS[{op!r}] must build a keras.layers.Layer, not {kind}.")
         return layer
 
     def check(self, genotype):
-        """Raises SpaceError if the genotype uses an operation that this space does not have."""
+        """Raises OperationsError if the genotype uses an operation that the module does not have."""
         unknown = sorted(genotype.operations() - set(self.attention | self.ops))
         if unknown:
-            raise SpaceError(
+            raise OperationsError(
                 f"The genotype uses {', '.join(unknown)}, which operation module {self.name!r} does not have."
             )
 
@@ -128,12 +130,6 @@ def option_flags():
     return {name: option for module in found for name, option in getattr(module, "OPTIONS", {}).items()}
 
 
-def given(options):
-    """Those of a run's options that were given for its operation module, by name."""
-    values = {name: getattr(options, name, None) for name in option_flags()}
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def load(name, options=None, *, location="no_attention", recurrent=False):
     """Loads an operation module.
 
@@ -145,41 +141,44 @@ def load(name, options=None, *, location="no_attention", recurrent=False):
         recurrent: whether the operations are those of recurrent cells, functions from a tensor to one of its shape.
 
     Returns:
-        A `Space`.
+        A `Operations`.
 
     Raises:
-        SpaceError: if there is no such module or location, or the module breaks the contract or takes other options.
+        OperationsError: if there is no such module or location, or the module breaks the contract or takes other
+            options.
     """
     if location not in LOCATIONS:
-        raise SpaceError(f"--location must be one of {', '.join(LOCATIONS)}. Received: {location!r}.")
+        raise OperationsError(f"--location must be one of {', '.join(LOCATIONS)}. Received: {location!r}.")
     module = _module(name)
+    if getattr(module, "EXACT_FLOAT32", False):  # here, since every way to the operations leads through here
+        environment.exact_float32()
     made, options = _make(module, name, options or {})
     contract = "(tensor)" if recurrent else "(channels, stride, edges, affine)"
     ops = getattr(made, "OPS", None)
     if not isinstance(ops, dict) or not ops:
-        raise SpaceError(f"Operation module {name!r} lacks OPS, a dictionary of {contract}.")
+        raise OperationsError(f"Operation module {name!r} lacks OPS, a dictionary of {contract}.")
     searched = tuple(getattr(made, "SEARCHED", ops))
     unknown = sorted(set(searched) - set(ops) - ({NONE} if recurrent else set()))
     if unknown:
-        raise SpaceError(f"{name}: SEARCHED names {', '.join(unknown)}, which OPS does not have.")
+        raise OperationsError(f"{name}: SEARCHED names {', '.join(unknown)}, which OPS does not have.")
     for op, make in ops.items():
         if not callable(make):
-            raise SpaceError(f"{name}: OPS[{op!r}] must be callable with {contract}.")
+            raise OperationsError(f"{name}: OPS[{op!r}] must be callable with {contract}.")
         missing = [] if recurrent else [item for item in ("channels", "stride") if item not in _accepted(make)]
         if missing:
-            raise SpaceError(f"{name}: OPS[{op!r}] does not take {' and '.join(missing)}.")
+            raise OperationsError(f"{name}: OPS[{op!r}] does not take {' and '.join(missing)}.")
     if recurrent:
-        space = Space(name, dict(ops), searched, options)
+        result = Operations(name, dict(ops), searched, options)
         for op in ops:
-            _try_function(space, op)
-        return space
+            _try_function(result, op)
+        return result
     attention = attention_modules.OPS
     columns = {
         "attention": tuple(attention),
         "mixed": searched + tuple(module for module in attention if module != "Identity" and module not in searched),
     }
     chosen = {part: columns[kind] for part, kind in LOCATIONS[location].items()}
-    space = Space(
+    result = Operations(
         name,
         dict(ops),
         **{"searched": searched} | chosen,
@@ -189,8 +188,8 @@ def load(name, options=None, *, location="no_attention", recurrent=False):
     )
     if not module.__name__.startswith("tfdarts.ops."):
         for op in ops:
-            _try(space, op)
-    return space
+            _try(result, op)
+    return result
 
 
 def _make(module, name, given):
@@ -198,14 +197,14 @@ def _make(module, name, given):
     known = getattr(module, "OPTIONS", {})
     if unknown := [f"--{option}" for option in given if option not in known]:
         takes = ", ".join(f"--{option}" for option in known) or "none"
-        raise SpaceError(f"Operation module {name!r} takes no {', '.join(unknown)} (its options: {takes}).")
+        raise OperationsError(f"Operation module {name!r} takes no {', '.join(unknown)} (its options: {takes}).")
     if not known:
         return module, {}
     options = {option: default for option, (default, _) in known.items()} | given
     try:
         made = module.make(**options)
     except ValueError as error:
-        raise SpaceError(str(error)) from None
+        raise OperationsError(str(error)) from None
     return made, getattr(made, "options", options)
 
 
@@ -214,7 +213,7 @@ def _module(name):
         if name.endswith(".py"):
             path = pathlib.Path(name).resolve()
             if not path.is_file():
-                raise SpaceError(
+                raise OperationsError(
                     f"Operation module {name!r} does not exist, seen from {os.getcwd()}; say by --ops where it is."
                 )
             spec = importlib.util.spec_from_file_location("tfdarts_user_" + path.stem, path)
@@ -225,42 +224,43 @@ def _module(name):
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # as `python -m` has it; a script has only its own folder
         return importlib.import_module(name if "." in name else f"tfdarts.ops.{name}")
-    except SpaceError:
+    except OperationsError:
         raise
     except ModuleNotFoundError as error:
-        raise SpaceError(
+        raise OperationsError(
             f"Cannot load operation module {name!r} ({error}); give a module of ops/, a dotted path or a .py file."
         ) from None
     except Exception as error:  # the user's module may raise anything while it is imported
-        raise SpaceError(f"Operation module {name!r} fails on import: {type(error).__name__}: {error}") from error
+        raise OperationsError(f"Operation module {name!r} fails on import: {type(error).__name__}: {error}") from error
 
 
-def _try(space, op):
+def _try(operations, op):
     """Runs a user's operation once at either stride, so that a wrong shape is found before a search starts."""
     for stride in (1, 2):
         try:
-            y = space.build(op, 4, stride, 2, False)(tf.zeros((2, 8, 8, 4)), training=True)
-        except SpaceError:
+            y = operations.build(op, 4, stride, 2, False)(tf.zeros((2, 8, 8, 4)), training=True)
+        except OperationsError:
             raise
         except Exception as error:
-            raise SpaceError(f"{space.name}: OPS[{op!r}] fails at stride {stride}: {error}") from error
+            raise OperationsError(f"{operations.name}: OPS[{op!r}] fails at stride {stride}: {error}") from error
         expected = (2, 8 // stride, 8 // stride, 8)
         if tuple(y.shape) != expected:
-            raise SpaceError(
-                f"{space.name}: OPS[{op!r}] with channels=4, stride={stride}, edges=2 must map (2, 8, 8, 4) to "
+            raise OperationsError(
+                f"{operations.name}: OPS[{op!r}] with channels=4, stride={stride}, edges=2 must map (2, 8, 8, 4) to "
                 f"{expected}, edge after edge. It gave {tuple(y.shape)}."
             )
 
 
-def _try_function(space, op):
+def _try_function(operations, op):
     """Runs a recurrent operation once: layers where functions belong, say, are found before a search starts."""
     x = tf.reshape(tf.linspace(-2.0, 2.0, 6), (2, 3))
     try:
-        y = tf.convert_to_tensor(space.ops[op](x))
+        y = tf.convert_to_tensor(operations.ops[op](x))
     except Exception as error:  # a user's function may raise anything
-        raise SpaceError(f"{space.name}: OPS[{op!r}] must map a tensor to one of its shape: {error}") from error
+        name = f"{operations.name}: OPS[{op!r}]"
+        raise OperationsError(f"{name} must map a tensor to one of its shape: {error}") from error
     if y.shape != x.shape or y.dtype != x.dtype or not np.isfinite(y).all():
-        raise SpaceError(
-            f"{space.name}: OPS[{op!r}] must map float32 (2, 3) to finite float32 (2, 3). "
+        raise OperationsError(
+            f"{operations.name}: OPS[{op!r}] must map float32 (2, 3) to finite float32 (2, 3). "
             f"It gave {y.dtype.name} {tuple(y.shape)}."
         )

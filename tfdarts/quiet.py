@@ -3,18 +3,19 @@
 import contextlib
 import os
 
+SILENT = "3"  # the level of TensorFlow's messages that shows none
+
 
 @contextlib.contextmanager
 def quiet():
-    """Drops what native code writes to stderr; not if `TF_CPP_MIN_LOG_LEVEL` is set. Python's errors still show.
+    """Drops what native code writes to stderr; not if `TF_CPP_MIN_LOG_LEVEL` is set to see it. Python's errors show.
 
-    TensorFlow 2.21 writes its first lines before it reads that variable, so setting it is not enough; it is set for the
-    later ones, which say nothing that an exception would not.
+    For the lines that TensorFlow 2.21 writes while it is loaded and when it first looks for GPUs, some of them before
+    it reads that variable.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", SILENT) != SILENT:
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 2)
     try:

@@ -1,44 +1,46 @@
-"""Loads what `train.py` saved, whatever its space; nothing is unpickled, and no code of the file's is run."""
+"""Loads a model saved by `train.py`, for any search space, without unpickling or executing anything in the file."""
 
 import keras
 
-from tfdarts import genotype
-from tfdarts.spaces.conv.network import EvaluationNetwork
-from tfdarts.spaces.macro.network import MacroNetwork
-from tfdarts.spaces.micro.network import MicroNetwork
-from tfdarts.spaces.recurrent.network import EvaluationLanguageModel
-from tfdarts.spaces.renet.network import ReNetNetwork
-
-KINDS = (EvaluationNetwork, ReNetNetwork, MacroNetwork, MicroNetwork, EvaluationLanguageModel)
+from tfdarts import spaces
+from tfdarts.classifier import Classifier
 
 
-def load(path, ops=None):
-    """Loads a saved network, in Keras's safe mode.
+def load_model(path, ops=None, space=None):
+    """Loads a saved model, in Keras's safe mode.
 
     Args:
         path: of the file.
         ops: name of the operation module, if it lies elsewhere than it did; None for the name that was saved.
+        space: name of a space of the user's own, whose network the file may hold; None for the program's spaces.
+
+    Returns:
+        A network of a space; or a `Classifier` around one, if that was saved.
 
     Raises:
         ValueError: if the file is damaged or holds something else, or `ops` names another module.
     """
+    known = [spaces.load(name) for name in dict.fromkeys((*spaces.NAMES, *([space] if space else ())))]
+    scope = {f"tfdarts>{each.network_class.__name__}": _moved(each, ops) for each in known}
     try:
-        with keras.saving.custom_object_scope({f"tfdarts>{kind.__name__}": _moved(kind, ops) for kind in KINDS}):
-            network = keras.saving.load_model(path)
+        with keras.saving.custom_object_scope(scope):
+            model = keras.saving.load_model(path)
     except Exception as error:  # Keras raises many kinds for a damaged or foreign file
         raise ValueError(str(error).splitlines()[0]) from error
-    if not isinstance(network, KINDS):
-        raise ValueError("it holds no network of this program")
-    return network
+    network = model.network if isinstance(model, Classifier) else model
+    if not isinstance(network, tuple(each.network_class for each in known)):
+        raise ValueError("it is a Keras model, but not one that tfdarts saved")
+    return model
 
 
-def _moved(kind, ops):
-    """The kind of network, made from a configuration whose genotype has its operation module elsewhere."""
+def _moved(space, ops):
+    """The class of a space's networks, made from a configuration whose genotype has its operation module elsewhere."""
+    kind = space.network_class
 
     class Moved(kind):
         @classmethod
         def from_config(cls, config):
-            cells = genotype.from_dict(config["genotype"])
-            return kind(**config | {"genotype": cells.with_module(ops or cells.ops)})
+            genotype = space.genotype.from_dict(config["genotype"])
+            return kind(**config | {"genotype": genotype.with_module(ops or genotype.ops)})
 
     return Moved if ops else kind

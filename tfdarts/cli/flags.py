@@ -1,135 +1,189 @@
-"""What the command lines share: flags made from a recipe's options, and errors as one line with exit code 2."""
+"""What the command lines share: flags made from the options' records, and errors as one line with exit code 2.
 
+Each command defines its flags in an `absl.flags.FlagValues` of its own (`values` below), so that all commands can be
+imported side by side and called more than once in a process.
+"""
+
+import pathlib
 import re
-import shlex
 import sys
-import types
 
 import tensorflow as tf
 from absl import app, flags, logging
 
-from tfdarts import on_enas, on_images, on_text, operations, recipes
+from tfdarts import recipes, spaces
 from tfdarts.errors import UserError
-from tfdarts.runs import run as run_folder
+from tfdarts.options import Settings, check_values
+from tfdarts.quiet import quiet
+from tfdarts.runs.callbacks import Stopped
+from tfdarts.runs.folder import RunFolder, check_resumed, saved_config
 
-TASKS = dict.fromkeys(("conv", "renet", "macro", "micro"), on_images) | {"recurrent": on_text}
-FLAGS = flags.FLAGS
+with quiet():
+    tf.config.list_physical_devices("GPU")  # where there is none, the first look for one complains
+
 _DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
 
 
-def define(stage):
-    """Defines `--space`, `--recipe` and one flag for every option of a stage, unset until the user sets it."""
-    flags.DEFINE_enum("space", None, list(recipes.DEFAULTS), "what is searched; default: the recipe's, or conv")
-    flags.DEFINE_alias("network_type", "space")
-    there = ", ".join(name for name, recipe in recipes.RECIPES.items() if stage in recipe)
-    flags.DEFINE_string("recipe", None, f"hyperparameters by name: {there}; default: the space's first")
-    for name, value in recipes.defaults(stage).items():
-        _DEFINE[bool if value is None else type(value)](name, None, recipes.HELP[name] + "; default: the recipe's")
-    flags.DEFINE_string("resume", None, "folder of a run to go on with, from its last checkpoint, with its options")
-    flags.DEFINE_string("logdir", None, "folder of all runs; default: logs, or where the resumed run is")
-    for name, (value, text) in _COMMON.items():
-        default = _UNSET.get(name, value)
-        _DEFINE[bool if value is None else type(value)](name, None, f"{text}; default: {default}")
-    for name, (value, text) in operations.option_flags().items():
-        _DEFINE[type(value)](name, None, f"{text}; default: {value}")
-    flags.DEFINE_bool("dry_run", False, "print what the network costs as JSON, without data, and stop")
+def define(values, stage):
+    """Defines the flags of a stage: `--space`, `--recipe`, one for every option of any space, and what a run needs.
+
+    A space of the user's own that the command line names brings its options.
+    """
+    own = {"flag_values": values}
+    text = f"what is searched: {', '.join(spaces.NAMES)}, or a module with SPACE; default: the recipe's, or conv"
+    flags.DEFINE_string("space", None, text, **own)
+    flags.DEFINE_alias("network_type", "space", **own)
+    there = ", ".join(recipes.names(stage))
+    flags.DEFINE_string("recipe", None, f"hyperparameters by name: {there}; default: the space's first", **own)
+    for name, records in known_options(stage).items():
+        (kind,) = {option.type for option in records.values()}
+        _DEFINE[kind](name, None, help_text(records), **own)
+    flags.DEFINE_string(
+        "resume", None, "folder of a run to go on with, from its last checkpoint, with its options", **own
+    )
+    flags.DEFINE_string("logdir", None, "folder of all runs; default: logs, or where the resumed run is", **own)
+    flags.DEFINE_bool("dry_run", False, "print what the network costs as JSON, without data, and stop", **own)
+    text = "print the value of every option, and what differs from the recipe's base, and stop"
+    flags.DEFINE_bool("show", False, text, **own)
 
 
-# Options of every run beside the recipe's; an unset boolean depends on the machine.
-_COMMON = {
-    "seed": (0, "gives weights, data order, augmentation and drop-path"),
-    "deterministic": (None, "the same bits from the same seed, on the same machine"),
-    "checkpoint_minutes": (10.0, "time between checkpoints within an epoch; there is one at its end besides"),
-    "jit_compile": (False, "compile the step by XLA; worth trying on a GPU, slow on a CPU"),
-}
+def known_options(stage):
+    """The options of a stage in all spaces.
+
+    Returns:
+        A dictionary from option to a dictionary from space, and strategy where that matters, to `Option`.
+    """
+    result = {}
+    for name in (*spaces.NAMES, *_own_space()):
+        space = spaces.load(name)
+        strategies = dict.fromkeys(recipes.own_strategy(each, space) for each in _recipes_of(space, stage))
+        for strategy in strategies if stage == "search" else (None,):
+            label = f"{name} by {strategy}" if len(strategies) > 1 and strategy else name
+            for option, record in space.options(stage, strategy).items():
+                result.setdefault(option, {})[label] = record
+    return result
 
 
-_FOLDERS = {"search": "search_arch", "train": "eval_arch"}
-_UNSET = {
-    "deterministic": "yes without a GPU",
-}
+def _recipes_of(space, stage):
+    roots = [name for name, recipe in recipes.RECIPES.items() if recipe.space == space.name and recipe.base is None]
+    return roots or [None]
 
 
-def space(genotypes=()):
+def _own_space():
+    """The name that the command line gives a space of the user's own, in a tuple; empty for none, or one of ours."""
+    for position, argument in enumerate(sys.argv):
+        flag, _, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and flag in ("space", "network_type"):
+            value = value or (sys.argv[position + 1] if position + 1 < len(sys.argv) else "")
+            return (value,) if "." in value else ()
+    return ()
+
+
+def help_text(records):
+    """A flag's help: what the option does, for each space where these differ, and its defaults.
+
+    Args:
+        records: dictionary from a space's name to `Option`.
+    """
+    texts, defaults = {}, {}
+    for label, option in records.items():
+        texts.setdefault(option.help, []).append(label)
+        defaults.setdefault(option.default, []).append(label)
+    whole = next(iter(texts)) if len(texts) == 1 else "; ".join(f"{', '.join(x)}: {text}" for text, x in texts.items())
+    if set(defaults) == {None}:
+        return whole
+    if len(defaults) == 1:
+        return f"{whole}; default: {_shown(next(iter(defaults)))}"
+    return f"{whole}; default: " + ", ".join(f"{_shown(value)} ({', '.join(x)})" for value, x in defaults.items())
+
+
+def _shown(value):
+    return "none" if value == "" else str(value)
+
+
+def space(values, genotypes=()):
     """The space that the flags and the genotypes ask for.
 
     Raises:
         UserError: if they contradict each other.
     """
-    wanted = {"--space " + FLAGS.space: FLAGS.space} if FLAGS.space else {}
-    if FLAGS.recipe in recipes.RECIPES:
-        wanted["--recipe " + FLAGS.recipe] = recipes.RECIPES[FLAGS.recipe]["space"]
-    for cells in genotypes:
-        if cells is not None:
-            wanted[f"a genotype ({cells.space})"] = cells.space
+    wanted = {"--space " + values.space: values.space} if values.space else {}
+    if values.recipe in recipes.RECIPES:
+        wanted["--recipe " + values.recipe] = recipes.RECIPES[values.recipe].space
+    for genotype in genotypes:
+        if genotype is not None:
+            wanted[f"a genotype ({genotype.space})"] = genotype.space
     if len(set(wanted.values())) > 1:
         raise UserError(", but ".join(f"{what} is for the space {name}" for what, name in wanted.items()))
     return next(iter(wanted.values()), "conv")
 
 
-def given(stage):
+def given(values, stage):
     """The options of a stage that the user gave, by name."""
-    names = [*recipes.defaults(stage), *_COMMON, *operations.option_flags()]
-    names += ["space", "recipe"] if FLAGS.resume is not None else []
-    return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+    names = [*known_options(stage), *(["space", "recipe"] if values.resume is not None else [])]
+    return {name: values[name].value for name in names if values[name].value is not None}
 
 
-def options(stage, genotypes=()):
-    """The resolved options of a stage: the recipe's or the resumed run's, and over them what the user gave."""
-    wanted = given(stage)
-    if FLAGS.resume is not None:
-        result = run_folder.saved_options(FLAGS.resume, stage, wanted)
-        recipes.check_ranges(vars(result))
+def settings(values, stage, genotypes=()):
+    """The resolved options of a stage: the recipe's or the resumed run's, and over them what the user gave.
+
+    Returns:
+        `Settings`, and what a resumed run remembers of its data, None for a new run.
+    """
+    wanted = given(values, stage)
+    if values.resume is not None:
+        config = saved_config(values.resume, stage)
+        where = spaces.load(config["space"])
+        strategy = recipes.own_strategy(config["recipe"], where) if stage == "search" else None
+        options = where.options(stage, strategy)
+        check_resumed(values.resume, config, wanted, options)
+        config |= wanted
+        check_values(options, config)
+        result, remembered = Settings.from_config(config, options), config.get("data_info")
     else:
-        where = space(genotypes)
-        recipe = FLAGS.recipe or recipes.default(where, wanted.get("strategy"))
-        common = {name: value for name, (value, _) in _COMMON.items()}
-        common |= dict.fromkeys(operations.option_flags() if where == "conv" else ())
-        result = types.SimpleNamespace(**vars(recipes.resolve(recipe, stage, wanted, common)), seen=None)
-    FLAGS["batch_size"].value = result.batch_size  # what the advice after running out of memory halves
-    return result
+        result, remembered = recipes.resolve(values.recipe, stage, wanted, space(values, genotypes)), None
+    values["batch_size"].value = result.values["batch_size"]  # what the advice after running out of memory halves
+    return result, remembered
 
 
-def task(options):
-    """The module that does what the command lines ask for: data, networks and learners."""
-    return on_enas if getattr(options, "strategy", None) in recipes.SHARED_WEIGHTS else TASKS[options.space]
+def start_run(values, config):
+    """The folder of a new run, or of the one that `--resume` names; without a configuration that one keeps its own."""
+    if values.resume is not None:
+        return RunFolder.resume(values.resume, values.logdir, config)
+    return RunFolder.start(values.logdir or "logs", config)
 
 
-def start_run(options):
-    """The folder of a new run, or of the one that `--resume` names; without options that one keeps its own."""
-    if FLAGS.resume is not None:
-        return run_folder.Run.resume(FLAGS.resume, FLAGS.logdir, options)
-    return run_folder.Run.start(FLAGS.logdir or "logs", _FOLDERS[options.stage], options)
+def program():
+    """How the user calls the command that runs: `tfdarts search`, or `python3 search_cell.py`."""
+    return sys.argv[0] if sys.argv[0].startswith("tfdarts ") else f"python3 {sys.argv[0]}"
 
 
-def train_command(options, paths):
-    """The command that trains the genotypes in files, on the data that a search ran on."""
-    there = recipes.RECIPES[options.recipe]
-    words = ["python3", "train.py"]
-    if options.recipe not in recipes.DEFAULTS.values() and "train" in there:
-        words += ["--recipe", options.recipe]
-    for name in ("dataset", "data"):
-        value = getattr(options, name, None)
-        if value is not None and value != there.get("train", {}).get(name):
-            words += [f"--{name}", value]
-    for name in ("data_dir", "image_size"):
-        words += [f"--{name}", getattr(options, name)] if getattr(options, name, None) else []
-    words += ["--seed", options.seed] if options.seed else []  # it chooses what is held out for testing
-    words += [f"--{name}={value}" for name, value in operations.given(options).items()]
-    return shlex.join(map(str, [*words, "--genotype_file", *paths]))
+def run(command, values, positional=False):
+    """Runs a command: exit code 0 for success and `--help`, 2 with one line on stderr for what the user can mend.
 
-
-def run(main, positional=False):
-    """Runs `main(arguments)`: 0 for success and `--help`, 2 with one line on stderr for what the user can mend."""
+    Args:
+        command: function of the parsed flags and the other arguments. Its module's docstring and flags are the help,
+            in which the module's `tfdarts <command>` becomes the user's own way to call it.
+        values: `FlagValues` with the command's flags.
+        positional: whether the command takes arguments beside its flags.
+    """
+    module = sys.modules[command.__module__]
 
     def parse(argv):
         if any(argument in ("--help", "-help", "-h") for argument in argv[1:]):
-            print(sys.modules["__main__"].__doc__)
-            print(FLAGS.main_module_help())
-            print(FLAGS.module_help(sys.modules[__name__]))
+            name = module.__name__.rpartition(".")[2]
+            call = program().replace(argv[0], pathlib.PurePath(argv[0]).name)  # without the script's folder
+            print(module.__doc__.replace(f"tfdarts {name}", call))
+            print(values.module_help(module))
+            print(values.module_help(sys.modules[__name__]))
             sys.exit(0)
+        for name in flags.FLAGS:  # absl's own, such as --verbosity, which `app.run` reads
+            flag = flags.FLAGS[name]
+            if name == flag.name and name not in values:  # not by its short name too
+                values[name] = flag
+        flags.FLAGS.mark_as_parsed()
         try:
-            rest = FLAGS(argv)
+            rest = values(argv)
         except flags.Error as error:
             _fail(str(error))
         if len(rest) > 1 and not positional:
@@ -139,17 +193,17 @@ def run(main, positional=False):
     def guarded(argv):
         logging.set_verbosity(logging.WARNING)
         try:
-            main(argv[1:])
+            command(values, argv[1:])
         except UserError as error:
             _fail(str(error))
-        except run_folder.Stopped as stop:
-            print(f"{stop}; go on by: python3 {sys.argv[0]} --resume {stop.folder}", file=sys.stderr)
+        except Stopped as stop:
+            print(f"{stop}; go on by: {program()} --resume {stop.folder}", file=sys.stderr)
             sys.exit(stop.code)
         except KeyboardInterrupt:
             print("stopped by SIGINT before there was anything to save", file=sys.stderr)
             sys.exit(130)
         except (tf.errors.ResourceExhaustedError, MemoryError):
-            size = FLAGS["batch_size"].value if "batch_size" in FLAGS else None
+            size = values["batch_size"].value if "batch_size" in values else None
             smaller = f"--batch_size {max(1, size // 2)}" if size else "a smaller --batch_size"
             _fail(f"out of memory; try {smaller} (--dry_run estimates what a step needs)")
         except tf.errors.OpError as error:  # TensorFlow's wrapping of what the reading of an image raised

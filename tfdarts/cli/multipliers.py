@@ -1,4 +1,4 @@
-"""Error figures of an approximate multiplier: `python3 -m tfdarts.multipliers TABLE [MAP.png]`.
+"""Error figures of an approximate multiplier: `tfdarts multipliers TABLE [MAP.png]`.
 
 TABLE is `exact`, `truncated:K`, `broken_array:H,V`, `drum:K`, `mitchell`, or a FILE.bin of 65,536 little-endian uint16.
 Prints one JSON object and draws the map of the errors of all 256 x 256 products.
@@ -9,23 +9,13 @@ import pathlib
 import re
 
 import numpy as np
+from absl import flags
 from PIL import Image
 
+from tfdarts.approximation import load_table
+from tfdarts.cli import flags as cli
 from tfdarts.errors import UserError
 from tfdarts.ops import multipliers
-
-
-def load(name):
-    """The table that a name stands for, `(256, 256)`; see `ops.multipliers.load`. Raises UserError."""
-    try:
-        return multipliers.load(name)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-
-
-def statistics(name):
-    """Error figures of the table that a name stands for; see `ops.multipliers.statistics`."""
-    return multipliers.statistics(load(name))
 
 
 def error_map(table):
@@ -48,13 +38,19 @@ def error_map(table):
     return Image.fromarray(colours.repeat(2, 0).repeat(2, 1))
 
 
-def main(arguments):
+def main():
+    """The command `tfdarts multipliers`, and `python3 -m tfdarts.multipliers`."""
+    cli.run(describe, flags.FlagValues(), positional=True)
+
+
+def describe(_, arguments):
+    """Prints the error figures of the table that the first argument names, and draws the map of its errors."""
     if not 1 <= len(arguments) <= 2:
         raise UserError("give a TABLE (and MAP.png); --help says more")
     name = arguments[0]
     stem = re.sub(r"\W+", "_", pathlib.Path(name).stem if name.endswith(".bin") else name)
     path = arguments[1] if len(arguments) == 2 else f"{stem}_errors.png"
-    table = load(name)
+    table = load_table(name)
     try:
         error_map(table).save(path)
     except (OSError, ValueError) as error:

@@ -196,6 +196,15 @@ def load(name, data_dir=None, seed=0, image_size=0, augmentation="crop", flip=No
         parts = sources.from_npz(rest)
     else:
         parts = sources.from_tfds(name, data_dir, bool(image_size), extra)
+    return of_parts(name, parts, seed, image_size, augmentation, flip, statistics)
+
+
+def of_parts(name, parts, seed=0, image_size=0, augmentation="crop", flip=None, statistics=None):
+    """Training, validation and test images of a source's parts; arguments and result as in `load`.
+
+    Args:
+        parts: `sources.Parts`.
+    """
     known = KNOWN.get(name, Known(None, None, None, None, True))
     shape = tuple(parts.train.shape)
     if image_size:

@@ -247,6 +247,48 @@ def _channels(image):
     return {1: 1, 2: 1, 4: 4 if image.mode == "RGBA" else 3}.get(len(bands), 3)
 
 
+def from_memory(data, test=None):
+    """Arrays, or a `tf.data.Dataset` that is read into memory.
+
+    Args:
+        data: `(x, y)`: pixels from 0 to 255 `(n, height, width[, channels])`, and integer labels `(n,)`; or a data set
+            of such pairs, single or in batches.
+        test: likewise, or None.
+
+    Raises:
+        DataError: if they are no labelled images.
+    """
+    train = _in_memory("the training images", data)
+    tested = None if test is None else _in_memory("the test images", test)
+    labels = train.labels if tested is None else np.concatenate([train.labels, tested.labels])
+    if tested is not None and tested.shape != train.shape:
+        shapes = f"the test images are {tested.shape}, the training images {train.shape}"
+        raise DataError(f"{shapes}; bring them to one size")
+    return Parts(train, None, tested, tuple(map(str, range(1 + int(labels.max())))))
+
+
+def _in_memory(what, data):
+    if isinstance(data, tf.data.Dataset):
+        spec = data.element_spec
+        if not isinstance(spec, tuple) or len(spec) != 2:
+            raise DataError(f"{what}: a data set must give pairs of an image and a label. It gives {spec}.")
+        if spec[1].shape.rank:
+            data = data.unbatch()
+        pairs = list(data.as_numpy_iterator())
+        if not pairs:
+            raise DataError(f"{what}: the data set is empty")
+        data = np.stack([x for x, _ in pairs]), np.array([y for _, y in pairs])
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise DataError(f"{what} must be a pair (images, labels), or a tf.data.Dataset of such pairs")
+    x, y = (np.asarray(part) for part in data)
+    if x.dtype != np.uint8:
+        whole = np.issubdtype(x.dtype, np.number) and x.size and (np.rint(x) == x).all() and 0 <= x.min()
+        if not whole or not 1 < x.max() <= 255:
+            raise DataError(f"{what} must hold pixels, whole numbers from 0 to 255, not {x.dtype} values; scale them")
+        x = x.astype(np.uint8)
+    return _labelled(what, what.split()[1] + " labels", x, y)
+
+
 def from_npz(path):
     """Arrays `x_train, y_train, x_test, y_test` (and `x_valid, y_valid`) of a NumPy archive, `(n, height, width[, c])`.
 
@@ -270,7 +312,8 @@ def from_npz(path):
         if f"x_{part}" in arrays:
             if f"y_{part}" not in arrays:
                 raise DataError(f"{path} has x_{part} but lacks y_{part}")
-            parts[part] = _labelled(path, part, arrays[f"x_{part}"], arrays[f"y_{part}"])
+            names = (f"x_{part} in {path}", f"y_{part} in {path}")
+            parts[part] = _labelled(*names, arrays[f"x_{part}"], arrays[f"y_{part}"])
     classes = 1 + max(int(part.labels.max()) for part in parts.values())
     if len({part.shape for part in parts.values()}) > 1:
         shapes = ", ".join(f"x_{name} {part.shape}" for name, part in parts.items())
@@ -278,20 +321,19 @@ def from_npz(path):
     return Parts(parts["train"], parts.get("valid"), parts.get("test"), tuple(map(str, range(classes))))
 
 
-def _labelled(path, part, x, y):
-    where = f"x_{part} in {path}"
+def _labelled(what, labels, x, y):
     if x.ndim not in (3, 4) or 0 in x.shape:
-        raise DataError(f"{where} must be (n, height, width) or (n, height, width, channels). It is {x.shape}.")
+        raise DataError(f"{what} must be (n, height, width) or (n, height, width, channels). It is {x.shape}.")
     x = x[..., None] if x.ndim == 3 else x
     if x.dtype != np.uint8:
-        raise DataError(f"{where} must hold uint8 pixels from 0 to 255, not {x.dtype}; scale and convert them")
+        raise DataError(f"{what} must hold uint8 pixels from 0 to 255, not {x.dtype}; scale and convert them")
     if x.shape[-1] not in MODES and x.shape[1] in MODES:
-        raise DataError(f"{where} has its channels first, {x.shape}; give (n, height, width, channels)")
+        raise DataError(f"{what} has its channels first, {x.shape}; give (n, height, width, channels)")
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
-        raise DataError(f"y_{part} in {path} must be {len(x)} integers, one per image. It is {y.shape} {y.dtype}.")
+        raise DataError(f"{labels} must be {len(x)} integers, one per image. It is {y.shape} {y.dtype}.")
     if y.min() < 0:
-        raise DataError(f"y_{part} in {path} has a negative label, {y.min()}; classes count from 0")
+        raise DataError(f"{labels} has a negative label, {y.min()}; classes count from 0")
     return Arrays(x, y.astype(np.int32))
 
 

@@ -188,18 +188,19 @@ def train_batches(rows, bptt, seed, start=0, gaussian=True):
 
 
 def search_batches(rows, valid_rows, bptt, seed, start=0):
-    """Endless pairs of a training batch, as `train_batches`, and a validation batch `(tokens, targets)`.
+    """Endless pairs of a training and a validation batch, both as `train_batches` has them.
 
     The validation batch begins at the same row, modulo the validation text's length, and has `bptt` time steps where
-    the text lasts.
+    the text lasts; its hidden state begins anew with the training text's.
     """
     text, valid = tf.constant(rows), tf.constant(valid_rows)
     last = len(valid_rows) - 1
 
     def batch(position):
         row, length, drawn = tf.unstack(position)
-        train = *_slice(text, row, length), tf.cast(drawn / bptt, tf.float32), tf.equal(row, 0)
-        return train, _slice(valid, row % last, tf.minimum(bptt, last - row % last))
+        scale, first = tf.cast(drawn / bptt, tf.float32), tf.equal(row, 0)
+        others = _slice(valid, row % last, tf.minimum(bptt, last - row % last))
+        return (*_slice(text, row, length), scale, first), (*others, scale, first)
 
     return _positions(rows, bptt, seed, False, start).map(batch).prefetch(4)
 
@@ -213,14 +214,14 @@ def even_batches(rows, bptt, start=0):
         start: number of the first batch.
 
     Returns:
-        A `tf.data.Dataset` of `(tokens, targets, first)`: `(bptt, batch)` twice, and whether the text begins.
+        A `tf.data.Dataset` of `(tokens, targets, scale, first)`: `(bptt, batch)` twice, 1, whether the text begins.
     """
     text, length = tf.constant(rows), min(bptt, len(rows) - 1)
     count = even_steps(rows, bptt)
 
     def batch(number):
         row = number % count * length
-        return *_slice(text, row, length), tf.equal(row, 0)
+        return *_slice(text, row, length), tf.ones(()), tf.equal(row, 0)
 
     return tf.data.Dataset.range(start, np.iinfo(np.int64).max).map(batch).prefetch(4)
 

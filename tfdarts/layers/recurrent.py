@@ -5,10 +5,10 @@ section 2.1), with the highway bypass of Zilly et al. 2017 (arXiv:1607.03474). S
 before the batch, if any, are cells that run side by side with kernels of their own.
 """
 
-import numpy as np
 import tensorflow as tf
 
 from tfdarts.genotype import NONE
+from tfdarts.layers.choices import heaviest
 from tfdarts.ops.common import BN_EPSILON, BN_MOMENTUM
 
 LONGEST = 25.0  # norm of a last state that is carried on
@@ -46,13 +46,14 @@ class MixedNodes:
     """Nodes of a search: each the mixture of all activations on all earlier states.
 
     Args:
-        table: mixing weights `(nodes * (nodes + 1) / 2, operations)`; node i has the rows i * (i + 1) / 2 + previous.
-        names: of the table's columns; `none` contributes nothing.
+        weights: mixing weights `(nodes * (nodes + 1) / 2, operations)`; node i has the rows i * (i + 1) / 2 + previous.
+        table: tuple of `Choice`, one a row; `none` contributes nothing.
         activations: dictionary from name to function.
     """
 
-    def __init__(self, table, names, activations):
-        self.columns = {name: table[:, k] for k, name in enumerate(names) if name != NONE}
+    def __init__(self, weights, table, activations):
+        names = dict.fromkeys(name for choice in table for name in choice.candidates if name != NONE)
+        self.columns = {name: _column(weights, table, name) for name in names}
         self.total = tf.add_n(list(self.columns.values()))
         self.activations = activations
 
@@ -74,7 +75,16 @@ class MixedNodes:
         return tf.reduce_sum(state + tf.reshape(tf.sigmoid(c), shape) * (mixture(a) - state), -3)
 
 
-def batch_norm(x, statistics, training):
+def _column(weights, table, name):
+    """A candidate's mixing weight in each row, 0 where it is none of the candidates: `(rows,)`."""
+    places = [choice.candidates.index(name) if name in choice.candidates else None for choice in table]
+    if len(set(places)) == 1:
+        return weights[:, places[0]]
+    nothing = tf.zeros((), weights.dtype)
+    return tf.stack([nothing if place is None else weights[row, place] for row, place in enumerate(places)])
+
+
+def normalized(x, statistics, training):
     """BatchNorm over the batch, without scale and offset (Ioffe and Szegedy 2015, arXiv:1502.03167).
 
     Args:
@@ -217,7 +227,7 @@ def edge_names(nodes):
     return tuple(f"{previous} to {node}" for node in range(1, nodes + 1) for previous in range(node))
 
 
-def strongest(mixing, names, nodes):
+def strongest(mixing, table, nodes):
     """The genotype's entries that mixing weights stand for (DARTS, section 2.4, with one input per node).
 
     Each node keeps the earlier state whose best operation other than `none` weighs most (ties: the lower state), and of
@@ -225,18 +235,16 @@ def strongest(mixing, names, nodes):
 
     Args:
         mixing: `(nodes * (nodes + 1) / 2, operations)`, rows as in `MixedNodes`.
-        names: of the columns.
+        table: tuple of `Choice`, one a row.
         nodes: int.
 
     Returns:
         A tuple of `(activation, previous)`.
     """
-    mixing = np.array(mixing, np.float32)
-    if NONE in names:
-        mixing[:, names.index(NONE)] = -1.0
+    best, weights = heaviest(mixing, table)
     entries = []
     for node in range(nodes):
-        rows = mixing[node * (node + 1) // 2 :][: node + 1]
-        previous = int(rows.max(-1).argmax())
-        entries.append((names[rows[previous].argmax()], previous))
+        first = node * (node + 1) // 2
+        previous = int(weights[first : first + node + 1].argmax())
+        entries.append((best[first + previous], previous))
     return tuple(entries)

@@ -1,15 +1,15 @@
 """Draws genotypes and the course of a search.
 
-A genotype becomes a `Graph` per cell (`graphs`, the only place that knows the spaces), and a graph becomes a drawing:
+A genotype becomes a `Graph` per cell, which its space makes, and a graph becomes a drawing:
 through Graphviz where its `dot` is installed, otherwise, and wherever several epochs are compared, by `Drawing`.
 """
 
-import dataclasses
 import pathlib
 
 import graphviz
 from PIL import Image
 
+from tfdarts import spaces
 from tfdarts.genotype import NONE
 from tfdarts.report.canvas import INK, QUIET, Canvas, colours, text_width, tint
 
@@ -19,109 +19,12 @@ _NARROW = 16  # pixels of a column without an operation
 _INPUT, _NODE, _OUTPUT = "#cfe8cf", "#cfe0f5", "#f5e6c4"
 
 
-@dataclasses.dataclass(frozen=True)
-class Graph:
-    """One cell as the drawings need it, whatever its space.
-
-    Attributes:
-        title: what kind of cell it is, for people.
-        inputs: names of the states that come from outside.
-        nodes: names of the cell's own states, each made from the edges that lead to it.
-        edges: tuples `(source, node, label)`: from a state (inputs first, then nodes), to a node by its place in
-            `nodes`; the label may have several lines, and is empty where the state is taken as it is.
-        joined: the states that make the output.
-        output: its name.
-        join: what makes the output of them.
-    """
-
-    title: str
-    inputs: tuple
-    nodes: tuple
-    edges: tuple
-    joined: tuple
-    output: str
-    join: str = "concat"
-
-    @property
-    def states(self):
-        """Names of all states."""
-        return (*self.inputs, *self.nodes)
-
-    def edge_name(self, source, node):
-        """As the rows of a search's tables of mixing weights are called."""
-        return f"{self.states[source]} to {self.nodes[node]}"
-
-
 def graphs(genotype):
     """The cells of a genotype, or its whole network: kind to `Graph`."""
-    if genotype.space == "macro":
-        return {"network": _macro_graph(genotype)}
-    if genotype.space in ("recurrent", "renet"):
-        return {"recurrent": _recurrent_graph(genotype)}
-    result = {}
-    for kind, title, reduction in (("normal", "normal cell", False), ("reduce", "reduction cell", True)):
-        entries = genotype.edges(reduction)
-        end = genotype.bottleneck(reduction) if genotype.space == "conv" else ""
-        result[kind] = Graph(
-            title=title,
-            inputs=("c_{k-2}", "c_{k-1}"),
-            nodes=tuple(str(i) for i in range(len(entries) // 2)),
-            edges=tuple(
-                (source, k // 2, edge_label(op, attention)) for k, (op, source, attention) in enumerate(entries)
-            ),
-            joined=genotype.concat(reduction),
-            output="c_{k}" + (f" after {end}" if end else ""),
-        )
-    return result
+    return spaces.load(genotype.space).graphs(genotype)
 
 
-def _recurrent_graph(genotype):
-    """A recurrent cell; state 0 is what it makes of its input and its hidden state.
-
-    How it makes state 0 is shown where that is no matter of course, in ENAS's cells.
-    """
-    last = genotype.carry == "last"
-    edges, names = [(previous, k, edge_label(op)) for k, (op, previous) in enumerate(genotype.recurrent)], ()
-    if last or genotype.start != "tanh":
-        names = ("x, h",)
-        edges = [(0, 0, edge_label(genotype.start)), *((source + 1, node + 1, label) for source, node, label in edges)]
-    states = (*names, *(str(i) for i in range(len(genotype.recurrent) + 1)))
-    title = "recurrent cell" + (f", {genotype.cell}" if genotype.space == "renet" else "")
-    return Graph(
-        title=title + (f", state {states[-1]} is carried on" if last else ""),
-        inputs=states[:1],
-        nodes=states[1:],
-        edges=tuple(edges),
-        joined=tuple(len(names) + i for i in genotype.concat),
-        output="y_{t}" if last else "h_{t}",
-        join="mean",
-    )
-
-
-def _macro_graph(genotype):
-    """A network, layer by layer; states are numbered as the entries of the layer list."""
-    edges = []
-    for layer, (op, skips) in enumerate(genotype.layers):
-        edges.append((layer, layer, edge_label(op)))
-        edges.extend((entry, layer, "") for entry in skips)
-    count = len(genotype.layers)
-    return Graph(
-        title="network",
-        inputs=("stem",),
-        nodes=tuple(f"layer {layer}" for layer in range(count)),
-        edges=tuple(edges),
-        joined=(count,),
-        output="logits",
-        join="classifier",
-    )
-
-
-def edge_label(op, attention=""):
-    """What stands on an edge: its operation, and on a second line the attention module that follows it."""
-    return f"{op}\nthen {attention}" if attention else op
-
-
-def operation_colours(names):
+def operation_colors(names):
     """A colour for each operation, in the order of their names' first mention; grey for `none`."""
     return {NONE: QUIET} | colours([name for name in dict.fromkeys(names) if name != NONE])
 
@@ -189,7 +92,7 @@ class Drawing:
     def __init__(self, cells, palette=None):
         self.cells, self.slots = cells, _slots(cells)
         labels = {label for cell in cells for *_, label in cell.edges if label}
-        self.palette = palette or operation_colours(sorted(label.split("\n")[0] for label in labels))
+        self.palette = palette or operation_colors(sorted(label.split("\n")[0] for label in labels))
         lines = [label.split("\n") for label in labels] or [[""]]
         largest = max(cells, key=lambda cell: len(cell.nodes))
         names = max(text_width(name) for name in (*largest.inputs, *largest.nodes, largest.output)) + 16

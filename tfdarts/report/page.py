@@ -8,17 +8,15 @@ import json
 import math
 import re
 import shlex
-import types
 
-from tfdarts import recipes
-from tfdarts.cli import flags as cli
+from tfdarts.errors import UserError
 from tfdarts.report import charts
-from tfdarts.report.drawing import Drawing, ascii_drawing, graphs, operation_colours
+from tfdarts.report.drawing import Drawing, ascii_drawing, graphs, operation_colors
 from tfdarts.runs.history import is_number
 
 # Titles of the charts, and which metrics they show; any other metric has a chart of its own.
 GROUPS = (("Loss", "loss"), ("Accuracy", "accuracy|^top"), ("Reward", "reward"), ("Learning rate", "learning_rate"))
-NO_OPTIONS = ("command", "versions", "data")  # of config.json
+NO_OPTIONS = ("command", "versions", "format", "data_info", "seen")  # of config.json, shown elsewhere or not options
 
 _SCRIPT = """
 for (const slider of document.querySelectorAll("input[type=range]")) {
@@ -77,20 +75,22 @@ details { margin: 4px 0; } summary { cursor: pointer; } td details { margin: 0; 
 """
 
 
-def page(histories):
+def page(histories, commands):
     """The HTML text of a report: for several runs a comparison first, then each run.
 
     Args:
         histories: list of `History`.
+        commands: function of a `History`, what may be done with it next: a list of `(what, command)`; may raise
+            UserError.
     """
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_sha256(_SCRIPT)}'"
-    palette = operation_colours(name for run in histories for name in run.operations())
+    palette = operation_colors(name for run in histories for name in run.operations())
     written = datetime.datetime.now().strftime("%Y-%m-%d %H:%M")
     runs = "one run" if len(histories) == 1 else f"{len(histories)} runs"
     parts = [f'<h1>Report</h1>\n<p class="quiet">tfdarts, {runs}, written {written}</p>']
     if len(histories) > 1:
         parts.append(_comparison(histories))
-    parts.extend(_run(number, run, palette) for number, run in enumerate(histories))
+    parts.extend(_run(number, run, palette, commands) for number, run in enumerate(histories))
     body = "\n".join(parts)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -107,7 +107,7 @@ def _sha256(text):
 # One run.
 
 
-def _run(number, run, palette):
+def _run(number, run, palette, commands):
     kind = "Training" if run.training else "Search"
     done = len(run.genotypes) if run.unit == "sample" else run.epochs
     state = "finished" if run.finished else f"under way or stopped: {done} of {_text(run.total)} {run.unit}s done"
@@ -120,7 +120,7 @@ def _run(number, run, palette):
         _cell_section(run, palette),
         _curve_section(run),
         _weight_section(run, palette),
-        _command_section(run),
+        _command_section(run, commands),
         _option_section(run),
         "</section>",
     ]
@@ -182,7 +182,7 @@ def _cell_section(run, palette):
 
 def _meaning(run):
     """What the numbers in the tables of a search are."""
-    if run.config.get("strategy") in recipes.SHARED_WEIGHTS:
+    if run.config.get("strategy") in ("enas", "random_ws"):
         return "Shares of the derived architectures that made each choice"
     return "Mixing weights of edges and operations"
 
@@ -251,36 +251,18 @@ def _weight_section(run, palette):
     return f"<h3>Mixing weights over the epochs</h3>{drawn}"
 
 
-def _command_section(run):
-    commands, notes = [], ""
-    resume = ["python3", run.program, "--resume", str(run.folder)]
-    if run.unit == "epoch" and not run.finished:
-        commands.append(("go on", resume))
-    found = [run.folder / "genotype.json"] if run.genotype else []
-    if run.unit == "sample":
-        found = [run.folder / f"genotype_{number}.json" for number in run.genotypes]
-    if found and not run.training:
-        try:
-            commands.append(("train what it found", cli.train_command(types.SimpleNamespace(**run.config), found)))
-        except (AttributeError, KeyError, TypeError):
-            notes = '<p class="note">config.json does not hold what a command to train needs.</p>'
-    if run.training and run.finished:
-        data = ["--data_dir", str(run.config["data_dir"])] if run.config.get("data_dir") else []
-        model = str(run.folder / "model.keras")
-        commands.append(("test the model again", ["python3", "evaluate.py", *data, "--model_path", model]))
-    if run.unit == "epoch" and run.finished and type(run.total) is int and run.total < 1e9:
-        commands.append(("go on for more epochs", [*resume, "--epochs", str(2 * run.total)]))
-    if run.cells():
-        drawn = run.folder / "genotype.json" if run.training else run.folder
-        commands.append(("draw", ["python3", "visualize.py", str(drawn)]))
-    lines = [(what, words if isinstance(words, str) else shlex.join(words)) for what, words in commands]
+def _command_section(run, commands):
+    try:
+        lines, notes = commands(run), ""
+    except UserError as error:
+        lines, notes = [], f'<p class="note">{_text(error)}</p>'
     rows = "".join(f"<p>{what}:</p><pre>{_text(line)}</pre>" for what, line in lines)
     return f"<h3>Commands to go on</h3>{notes}{rows}"
 
 
 def _option_section(run):
     options = {name: value for name, value in run.config.items() if name not in NO_OPTIONS}
-    for name in ("data", "versions"):
+    for name in ("data_info", "seen", "versions"):
         options |= run.config[name] if isinstance(run.config.get(name), dict) else {}
     items = "".join(f"<div><dt>{_text(name)}</dt><dd>{_option(value)}</dd></div>" for name, value in options.items())
     command = shlex.join(map(str, run.config["command"]))

@@ -1,13 +1,13 @@
-"""Reads a run's folder, finished or not, for drawings and reports. Needs neither TensorFlow nor Keras."""
+"""Reads a run's folder, finished or not, for drawings and reports."""
 
 import dataclasses
 import json
 import math
 import pathlib
 
-from tfdarts import genotype
+from tfdarts import spaces
 from tfdarts.errors import UserError
-from tfdarts.report.drawing import graphs
+from tfdarts.spaces import genotypes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class History:
     @property
     def training(self):
         """Whether it trains a genotype; otherwise it searches one."""
-        return self.program == "train.py"
+        return self.config.get("stage") == "train"
 
     @property
     def unit(self):
@@ -50,11 +50,6 @@ class History:
         return self.config.get("samples" if self.unit == "sample" else "epochs")
 
     @property
-    def program(self):
-        """The command line that made it."""
-        return pathlib.PurePath(self.config["command"][0]).name
-
-    @property
     def epochs(self):
         """Epochs done."""
         return self.metrics[-1]["epoch"] if self.metrics else 0
@@ -65,9 +60,11 @@ class History:
 
     def operations(self):
         """Names of all operations, in the order of the tables of mixing weights, then of the cells."""
-        names = [name for line in self.mixing for table in line["tables"].values() for name in table["operations"]]
-        for cells in self.cells().values():
-            labels = [label for graph in graphs(cells).values() for *_, label in graph.edges]
+        tables = [table for line in self.mixing for table in line["tables"].values()]
+        names = [name for table in tables for row in candidates(table) for name in row]
+        for genotype in self.cells().values():
+            graphs = spaces.load(genotype.space).graphs(genotype)
+            labels = [label for graph in graphs.values() for *_, label in graph.edges]
             names.extend(label.split("\n")[0] for label in labels if label)
         return tuple(dict.fromkeys(names))
 
@@ -78,8 +75,12 @@ class History:
         return (self.results if self.training else self.genotype) is not None
 
 
-def read(folder):
+def read(folder, space=None):
     """Reads the run in `folder`.
+
+    Args:
+        folder: path.
+        space: name of a space of the user's own that the run may be of; None for the program's spaces.
 
     Files other than `config.json` may be missing or damaged: they are left out, and `notes` says so.
 
@@ -97,12 +98,12 @@ def read(folder):
             f"{folder} is not the folder of a run: cannot read {folder / 'config.json'} ({type(error).__name__}); "
             "give logs/search_arch/<time> or logs/eval_arch/<time>"
         ) from None
-    genotypes = {}
+    found = {}
     for path in sorted([*folder.glob("train/genotype_epoch_*"), *folder.glob("genotype_*.json")]):
         number = path.stem.split("_")[-1]
-        cells = _optional(lambda path=path: genotype.load(path), path, notes) if number.isdecimal() else None
+        cells = _optional(lambda path=path: genotypes.load(path, space), path, notes) if number.isdecimal() else None
         if cells is not None:
-            genotypes[int(number)] = cells
+            found[int(number)] = cells
     last = folder / "genotype.json"
     results = folder / "results.json"
     return History(
@@ -110,11 +111,21 @@ def read(folder):
         config=config,
         metrics=_lines(folder / "metrics.jsonl", _is_metrics, notes),
         mixing=_lines(folder / "mixing.jsonl", _is_mixing, notes),
-        genotypes=dict(sorted(genotypes.items())),
-        genotype=_optional(lambda: genotype.load(last), last, notes) if last.exists() else None,
+        genotypes=dict(sorted(found.items())),
+        genotype=_optional(lambda: genotypes.load(last, space), last, notes) if last.exists() else None,
         results=_optional(lambda: _object(results.read_text()), results, notes) if results.exists() else None,
         notes=notes,
     )
+
+
+def candidates(table):
+    """The candidates of each choice of a table of mixing weights, a list each.
+
+    The line of a table whose choices all have the same candidates names them once.
+    """
+    operations = table["operations"]
+    each = bool(operations) and all(isinstance(row, list) for row in operations)
+    return operations if each else [operations] * len(table["edges"])
 
 
 def _object(text):
@@ -171,10 +182,11 @@ def _is_table(table):
         isinstance(table.get(x), list) for x in ("edges", "operations", "weights")
     ):
         return False
-    edges, operations, weights = table["edges"], table["operations"], table["weights"]
+    edges, weights, rows = table["edges"], table["weights"], candidates(table)
     return (
-        all(isinstance(name, str) and name.isprintable() for name in [*edges, *operations])
-        and len(weights) == len(edges) > 0
-        and all(isinstance(row, list) and len(row) == len(operations) > 0 for row in weights)
+        len(weights) == len(edges) == len(rows) > 0
+        and all(isinstance(row, list) for row in rows)
+        and all(isinstance(name, str) and name.isprintable() for row in (edges, *rows) for name in row)
+        and all(isinstance(row, list) and len(row) == len(names) > 0 for row, names in zip(weights, rows))
         and all(is_number(value) and not value < 0 for row in weights for value in row)
     )

@@ -6,89 +6,79 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdarts import optimizers
+from tfdarts.layers import choices
 from tfdarts.strategies import hypergradient
-from tfdarts.training import optimizers
-from tfdarts.training.learner import Learner
+from tfdarts.strategies.parts import HOOKS, SINGLE, Moment, overriding, softmax
+from tfdarts.tasks.base import TRAIN, VALID
+from tfdarts.training.job import Job
+from tfdarts.training.learner import Call, Learner
 
 ORDERS = ("weights", "first", "second")
+_PARTS_STREAM = 1 << 33  # added to the seed, for the random numbers of parts
 
 
 class Darts(Learner):
     """Searches a supernet: at each step one step of the architecture, then one of the weights.
 
-    Trained by `fit` on a data set of `((images, labels), (images, labels))`, a training and a validation batch.
+    Trained by `fit` on a data set of pairs, a training and a validation batch of the task.
 
     Args:
-        supernet: built `Supernet`.
+        supernet: built network with `choices`, called with inputs and mixing weights.
+        task: how a batch becomes a loss, as in `Learner`.
+        optimizer: `optimizers.Sgd`, of the weights.
         order: `"second"`, `"first"`, or `"weights"` to leave the architecture alone.
-        arch_learning_rate, arch_betas, arch_weight_decay: of the architecture's Adam.
-        learning_rate: of the first step of the weights; a callback sets `self.learning_rate` later on.
-        momentum, weight_decay, grad_clip: of the weights' SGD.
+        arch_optimizer: `optimizers.Adam`, of the architecture parameters.
         unrolled_clip: largest norm of the gradients in the virtual step of the second order.
-        seed: of the architecture parameters' start, 1e-3 * N(0, 1).
+        parts: `parts.Part`s, what is to differ from plain DARTS.
+        masks: dictionary from table to bools of its `choices.shape`, which candidates a search may weigh at first; None
+            for all. Given one, the masks are variables that a part may change.
+        seed: of the architecture parameters' start, 1e-3 * N(0, 1), and of all random numbers.
+        epochs: int, of the whole search.
     """
 
     def __init__(
         self,
         supernet,
+        task,
+        optimizer,
         order="second",
-        arch_learning_rate=3e-4,
-        arch_betas=(0.5, 0.999),
-        arch_weight_decay=1e-3,
-        learning_rate=0.025,
-        momentum=0.9,
-        weight_decay=3e-4,
-        grad_clip=5.0,
+        arch_optimizer=None,
         unrolled_clip=math.inf,
+        parts=(),
+        masks=None,
         seed=0,
+        epochs=1,
         **kwargs,
     ):
-        super().__init__(supernet, learning_rate, momentum, weight_decay, grad_clip, **kwargs)
+        super().__init__(supernet, task, optimizer, seed, epochs, **kwargs)
         if order not in ORDERS:
             raise ValueError(f"`order` must be one of {', '.join(ORDERS)}. Received: {order!r}.")
         self.order, self.unrolled_clip = order, unrolled_clip
-        self.arch_hyper = (arch_learning_rate, arch_betas, arch_weight_decay)
-        self.shapes = {name: (len(rows), len(columns)) for name, (rows, columns) in supernet.tables.items()}
-        shape = (sum(math.prod(shape) for shape in self.shapes.values()),)  # all tables as one vector
+        self._hooks = {hook: overriding(parts, hook) for hook in HOOKS}
+        for hook in SINGLE:
+            if len(self._hooks[hook]) > 1:
+                raise ValueError(f"`parts` may hold one part that overrides {hook!r}.")
+        self._mixing = self._hooks["mixing"][0].mixing if self._hooks["mixing"] else softmax
+        self.shapes = {name: choices.shape(table) for name, table in supernet.choices.items()}
+        size = sum(math.prod(shape) for shape in self.shapes.values())  # all tables as one vector
         start = keras.initializers.RandomNormal(0.0, 1e-3, seed=seed)
-        self.alphas = self.add_weight(name="alphas", shape=shape, initializer=start)
-        self.first = self.add_weight(name="adam_first", shape=shape, initializer="zeros", trainable=False)
-        self.second = self.add_weight(name="adam_second", shape=shape, initializer="zeros", trainable=False)
+        self.alphas = self.add_weight(name="alphas", shape=(size,), initializer=start)
+        existing = np.concatenate([choices.mask(table).ravel() for table in supernet.choices.values()])
+        self.mask = None
+        if masks is not None or not existing.all():
+            allowed = np.concatenate([np.ravel(masks[name]) for name in self.shapes]) if masks else existing
+            start = keras.initializers.Constant((existing & allowed.astype(bool)).astype(float))
+            self.mask = self.add_weight(name="mask", shape=(size,), initializer=start, trainable=False)
+        self.arch_optimizer = arch_optimizer or optimizers.Adam(3e-4, (0.5, 0.999), 1e-3, name="arch_adam")
+        self.arch_optimizer.build(size)
         self.valid_loss_metric = keras.metrics.Mean(name="arch_loss")
         self.built = True
         # Not inlined: a function that is called three times is instantiated once, not copied into the step.
         options = {"autograph": False, "experimental_attributes": {"_noinline": True}}
-        self._both = tf.function(self._both_gradients, **options)
-        self._architecture = tf.function(self._architecture_gradient, **options)
-
-    def _loss(self, weights, alphas, batch, training=True):
-        images, labels = batch
-        logits, state = self.supernet.stateless_call(
-            optimizers.unflatten(weights, self.supernet.trainable_variables),
-            [v.value for v in self.supernet.non_trainable_variables],
-            images,
-            self._softmax(alphas),
-            training=training,
-        )
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        return loss, logits, state
-
-    def _both_gradients(self, weights, alphas, batch):
-        with tf.GradientTape() as tape:
-            tape.watch([weights, alphas])
-            loss, logits, state = self._loss(weights, alphas, batch)
-        gradients = tape.gradient(loss, [weights, alphas])
-        return *gradients, (loss, logits, state)
-
-    def _architecture_gradient(self, weights, alphas, batch):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(alphas)
-            loss, *beside = self._loss(weights, alphas, batch)
-        return tape.gradient(loss, alphas), self._validated(loss, *beside)
-
-    def _validated(self, loss, logits, state):
-        """What the search step keeps of a pass on the validation batch, whose gradient the architecture follows."""
-        return loss
+        self._both = tf.function(self.both_gradients, **options)
+        self._architecture = tf.function(self.architecture_gradient, **options)
+        self._perturbed = tf.function(self.perturbed_gradient, **options)
 
     @property
     def supernet(self):
@@ -96,16 +86,78 @@ class Darts(Learner):
         return self.network
 
     @property
-    def tables(self):
-        """Names of the rows and columns of the tables of `mixing`."""
-        return self.supernet.tables
+    def choices(self):
+        """The choices that the architecture consists of: table of mixing weights to a tuple of `Choice`."""
+        return self.supernet.choices
+
+    def moment(self):
+        """The `Moment` of this step, for parts."""
+        return Moment(tf.stack([tf.constant(self.seed + _PARTS_STREAM, tf.int64), self.step.value]), self.progress)
+
+    def tables(self, alphas):
+        """Cuts the vector of architecture parameters into tables: name to `(choices, candidates)`."""
+        parts = tf.split(alphas, [math.prod(shape) for shape in self.shapes.values()])
+        return {name: tf.reshape(part, shape) for (name, shape), part in zip(self.shapes.items(), parts)}
+
+    def mixing_of(self, alphas):
+        """The mixing weights of architecture parameters, given as one vector: table to weights."""
+        if self.mask is not None:
+            alphas = tf.where(self.mask.value > 0, alphas, tf.constant(-np.inf, alphas.dtype))
+        return self._mixing(self.tables(alphas), self.moment() if self._hooks["mixing"] else None)
+
+    def mixing(self):
+        """The mixing weights as they are now: table to weights."""
+        return self.mixing_of(self.alphas.value)
+
+    def pass_on(self, weights, mixing, inputs):
+        """Runs the supernet in training.
+
+        Args:
+            weights: one vector.
+            mixing: dictionary from table to mixing weights.
+            inputs: what `task.inputs` gave.
+
+        Returns:
+            The loss, the `Pass`, and the new values of the network's other variables.
+        """
+        call = Call(self.supernet, weights, mixing)
+        total, result = self.task.loss(call, inputs)
+        return total, result, call.state
+
+    def both_gradients(self, weights, alphas, inputs):
+        """Gradients for weights and architecture, then the `Pass`, then the network's other variables."""
+        with tf.GradientTape() as tape:
+            tape.watch([weights, alphas])
+            loss, result, state = self.pass_on(weights, self.mixing_of(alphas), inputs)
+        return *tape.gradient(loss, [weights, alphas]), (result, state)
+
+    def architecture_gradient(self, weights, alphas, inputs):
+        """Gradient for the architecture; then the loss without penalties, and what is carried on."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(alphas)
+            loss, result, _ = self.pass_on(weights, self.mixing_of(alphas), inputs)
+        return tape.gradient(loss, alphas), (result.loss, result.carry)
+
+    def perturbed_gradient(self, weights, alphas, inputs):
+        """Gradient for the weights under perturbed mixing weights; then as `both_gradients`."""
+        mixing, moment = self.mixing_of(alphas), self.moment()
+        for part in self._hooks["perturb"]:
+            mixing = part.perturb(mixing, lambda changed: self.pass_on(weights, changed, inputs)[0], moment)
+        mixing = tf.nest.map_structure(tf.stop_gradient, mixing)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
+            loss, result, state = self.pass_on(weights, mixing, inputs)
+        return tape.gradient(loss, weights), (result, state)
 
     def hypergradient(self, weights, train, valid, scale=1.0):
-        """Gradient for the architecture parameters, and the loss on the validation batch that it came from.
+        """Gradient for the architecture parameters, and of the pass on validation data the loss and what it carries on.
 
-        `scale` is the learning rate's, as in `descend`.
+        Args:
+            weights: one vector.
+            train, valid: what `task.inputs` gave.
+            scale: of the learning rate, as in `descend`.
         """
-        alphas = self.alphas.value
+        alphas, sgd = self.alphas.value, self.weight_optimizer
         if self.order == "first":
             return self._architecture(weights, alphas, valid)
         result = hypergradient.second_order(
@@ -113,57 +165,140 @@ class Darts(Learner):
             lambda *arguments: self._architecture(*arguments)[0],
             weights,
             alphas,
-            self.buffer.value,
+            sgd.buffer.value,
             train,
             valid,
             self.learning_rate.value * scale,
-            self.momentum,
-            self.weight_decay,
+            sgd.momentum,
+            sgd.weight_decay,
             self.unrolled_clip,
         )
-        return result.value, self._validated(*result.valid)
+        passed, _ = result.valid
+        return result.value, (passed.loss, passed.carry)
 
     def step_architecture(self, gradient):
-        """One step of Adam for the architecture parameters."""
-        learning_rate, betas, decay = self.arch_hyper
-        alphas, first, second = optimizers.adam(
-            self.alphas.value, gradient, self.first.value, self.second.value, self.step.value,
-            learning_rate, betas, decay,
-        )  # fmt: skip
-        for variable, value in ((self.alphas, alphas), (self.first, first), (self.second, second)):
-            variable.assign(value)
+        """One step of Adam for the architecture parameters, the parts' penalties added to their loss."""
+        alphas, adam = self.alphas.value, self.arch_optimizer
+        for part in self._hooks["penalty"]:
+            with tf.GradientTape() as tape:
+                tape.watch(alphas)
+                penalty = part.penalty(self.tables(alphas), self.progress)
+            gradient = gradient + tape.gradient(penalty, alphas)
+        gradient = self.whole_gradient(gradient)
+        self.alphas.assign(adam.update(alphas, gradient, adam.learning_rate, self.step.value))
 
     def train_step(self, data):
-        train, valid = data
         self.step.assign_add(1)
-        weights = optimizers.flatten(self.supernet.trainable_variables)
+        weights, scale = self.weights_vector(), self.task.rate_scale(data[0])
         if self.order != "weights":
-            gradient, valid_loss = self.hypergradient(weights, train, valid)
+            train, valid = (self._inputs(data[part], part, penalized=False) for part in (TRAIN, VALID))
+            gradient, (valid_loss, carried) = self.hypergradient(weights, train, valid, scale)
             self.valid_loss_metric.update_state(valid_loss)
+            self.task.keep(carried, VALID)
             self.step_architecture(gradient)
-        gradient, _, (loss, logits, state) = self._both(weights, self.alphas.value, train)
-        self.descend(weights, gradient)
+        gradient, result, state = self._weight_pass(weights, self._inputs(data[TRAIN], TRAIN))
+        self.descend(weights, gradient, scale)
+        self.task.keep(result.carry)
         for variable, value in zip(self.supernet.non_trainable_variables, state):
             variable.assign(value)
-        result = self.update_metrics(loss, logits, train[1])
-        if self.order != "weights":
-            result["arch_loss"] = self.valid_loss_metric.result()
-        return result
+        self.update_metrics(result)
+        return self.results()
+
+    def _inputs(self, batch, part, penalized=True):
+        return self.task.inputs(self.supernet, batch, lambda: self.draw(part), part, penalized=penalized)
+
+    def _weight_pass(self, weights, inputs):
+        if self._hooks["perturb"]:
+            gradient, (result, state) = self._perturbed(weights, self.alphas.value, inputs)
+        else:
+            gradient, _, (result, state) = self._both(weights, self.alphas.value, inputs)
+        return gradient, result, state
+
+    def results(self):
+        values = super().results()
+        return values | ({"arch_loss": self.valid_loss_metric.result()} if self.order != "weights" else {})
+
+    def evaluated_network(self):
+        return Call(self.supernet, self.weights_vector(), self.mixing())
 
     def test_step(self, data):
-        weights = optimizers.flatten(self.supernet.trainable_variables)
-        # Moving statistics that no state fits would say nothing; the batch's take their place, and are forgotten.
-        loss, logits, _ = self._loss(weights, self.alphas.value, data, training=self.supernet.shares_statistics)
-        return self.update_metrics(loss, logits, data[1])
-
-    def _softmax(self, alphas):
-        parts = tf.split(alphas, [math.prod(shape) for shape in self.shapes.values()])
-        return {name: tf.nn.softmax(tf.reshape(part, shape)) for (name, shape), part in zip(self.shapes.items(), parts)}
-
-    def mixing(self):
-        """The mixing weights by table: the softmax of each row of architecture parameters."""
-        return self._softmax(self.alphas.value)
+        self.task.test(self.evaluated_network(), data, self.update_metrics)
+        return super().results()
 
     def genotype(self):
         """The genotype that the architecture parameters stand for now (section 2.4)."""
+        if self._hooks["select"]:
+            return self._hooks["select"][0].select(self)
         return self.supernet.genotype({name: np.asarray(table) for name, table in self.mixing().items()})
+
+    def reason_to_stop(self, logs):
+        """A sentence if one of the parts wants the search to stop at the end of this epoch, else None."""
+        reasons = (part.stop(self, logs) for part in self._hooks["stop"])
+        return next((reason for reason in reasons if reason), None)
+
+
+class Stop(keras.callbacks.Callback):
+    """Stops a search at the end of an epoch when one of its parts says so."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        reason = self.model.reason_to_stop(logs)
+        if reason:
+            print(f"stopped after epoch {epoch + 1}: {reason}")
+            self.model.stop_training = True
+
+
+def job(space, data, settings, parts=()):
+    """A search as a `Job`.
+
+    Args:
+        space: `spaces.base.Space`.
+        data: `tasks.image_data.ImageData` or `tasks.text_data.TextData`.
+        settings: `options.Settings`.
+        parts: `parts.Part`s.
+    """
+    stream = data.search(**settings.pick(data.search))
+    supernet = space.supernet(data.inputs, **settings.pick(space.supernet))
+    task = data.search_task(supernet, **settings.pick(data.search_task))
+    sgd = optimizers.Sgd(**space.weight_sgd(**settings.pick(space.weight_sgd)))
+    clip = sgd.grad_clip if space.clips_virtual_step else math.inf
+    arguments = {"unrolled_clip": clip, "arch_betas": space.arch_betas, "parts": parts}
+    model = search(supernet, task, sgd, **arguments, **settings.pick(search))
+    schedule = optimizers.schedule(**settings.pick(optimizers.schedule))
+    return Job(model, stream.batches, stream.steps, schedule, stream.validation, (Stop(),))
+
+
+def search(
+    supernet,
+    task,
+    sgd,
+    unrolled_clip,
+    arch_betas,
+    parts,
+    *,
+    unrolled,
+    arch_learning_rate,
+    arch_weight_decay,
+    seed,
+    epochs,
+    jit_compile,
+):
+    """A compiled `Darts` by options."""
+    adam = optimizers.Adam(arch_learning_rate, arch_betas, arch_weight_decay, name="arch_adam")
+    order = "second" if unrolled else "first"
+    model = Darts(
+        supernet, task, sgd, order, adam, unrolled_clip=unrolled_clip, parts=parts, seed=seed, epochs=epochs
+    )
+    model.compile(jit_compile=jit_compile)
+    return model
+
+
+def costs(space, task, inputs, settings):
+    """What the network that is searched costs, as a dictionary; arguments as in `job`, `task` from `tasks.load`."""
+    supernet = space.supernet(inputs, **settings.pick(space.supernet))
+    mixing = {name: choices.uniform(table) for name, table in supernet.choices.items()}
+    return task.costs(supernet, inputs, space.search_memory, {"mixing": mixing}, **settings.pick(task.costs))
+
+
+def random(space, settings):
+    """Genotypes drawn uniformly from what a search could find, `settings.samples` of them."""
+    return space.random(settings.values["samples"], settings.values["seed"], **settings.pick(space.random))

@@ -1,5 +1,6 @@
 """ENAS: a controller draws architectures, which all share one set of weights (Pham et al. 2018, arXiv:1802.03268)."""
 
+import functools
 import math
 import typing
 
@@ -7,10 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdarts.layers.network import dropout_factors
-from tfdarts.tasks.text import Reading, cross_entropy
-from tfdarts.training import optimizers
-from tfdarts.training.learner import Learner
+from tfdarts import optimizers
+from tfdarts.tasks.base import VALID
+from tfdarts.training.job import Job
+from tfdarts.training.learner import Call, InPlace, Learner, assign
 
 # What random numbers are for: each draws from a stream of its own.
 _SHARED, _CONTROLLER, _DERIVE, _DROPOUT = range(1, 5)
@@ -25,25 +26,23 @@ class Policy(typing.NamedTuple):
             of random search with weight sharing (Li and Talwalkar 2019, arXiv:1902.07638).
         samples: architectures that an update averages, one a step.
         learning_rate: `epoch -> rate`, of the controller; epochs as a tensor.
-        optimizer: "adam" or "sgd".
-        betas, epsilon: of Adam.
         entropy_weight: of the entropy in the reward.
         baseline_decay: share that the reward's moving average keeps at one sample.
         penalty_weight: of the skip connections' penalty.
         derived: architectures that are drawn and scored at the end of an epoch.
+        per_decision: whether each decision has a reward, with its own entropy, and a baseline, which begins anew with
+            every phase of the controller (the program for text).
     """
 
     shared_steps: int
     updates: int
     samples: int = 1
     learning_rate: typing.Callable = lambda epoch: 3.5e-4
-    optimizer: str = "adam"
-    betas: tuple = (0.9, 0.999)
-    epsilon: float = 1e-8
     entropy_weight: float = 1e-4
     baseline_decay: float = 0.95
     penalty_weight: float = 0.0
     derived: int = 100
+    per_decision: bool = False
 
     @property
     def steps(self):
@@ -56,7 +55,7 @@ class Derived(typing.NamedTuple):
 
     step: int
     best: typing.Any  # the best architecture, as numpy arrays
-    tables: dict  # how often each choice was made, in the controller's tables
+    tables: dict  # how often each choice was made, in tables as the controller's `choices`
     rewards: np.ndarray  # of each architecture
     uniform_rewards: np.ndarray  # of as many that were drawn uniformly; empty where all are
 
@@ -65,59 +64,39 @@ class Enas(Learner):
     """Alternates between steps of shared weights, each on one drawn architecture, and steps of the controller.
 
     Trained by `fit` on a data set whose first `policy.shared_steps` batches of an epoch are for the weights, and the
-    others, of validation data, for the controller. A subclass says how a batch is read: `shared_loss` and `score`.
+    others, of validation data, for the controller.
 
     Args:
         network: built shared network, with `genotype(arc)`.
+        task, optimizer, seed, epochs: as in `Learner`.
         controller: built `Controller`.
         policy: `Policy`.
+        controller_optimizer: `optimizers.Adam` or `Sgd`, of the controller.
         held_out: validation batch on which derived architectures are scored.
-        shared_optimizer: "sgd" or "adam", for the weights.
-        learning_rate, momentum, weight_decay, grad_clip, nesterov: of the weights, as in `Learner`.
-        seed: int, of all draws.
     """
 
-    per_decision = False  # whether each decision has a reward, with its own entropy, and a baseline that begins anew
-
-    def __init__(self, network, controller, policy, held_out, shared_optimizer="sgd", seed=0, **sgd):
-        super().__init__(network, **sgd)
-        self.controller, self.policy, self.held_out, self.seed = controller, policy, held_out, seed
-        self.shared_optimizer = shared_optimizer
+    def __init__(
+        self, network, task, optimizer, controller, policy, controller_optimizer, held_out, seed=0, epochs=1, **kwargs
+    ):
+        super().__init__(network, task, optimizer, seed, epochs, **kwargs)
+        self.controller, self.policy, self.held_out = controller, policy, held_out
         self.last_derived = None
 
         def state(name, shape=(), **options):
             return self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False, **options)
 
-        if shared_optimizer == "adam":
-            self.shared_second = state("shared_second", self.buffer.shape)
         size = sum(math.prod(v.shape) for v in controller.trainable_variables)
-        names = ("policy_gradient", "policy_first", "policy_second")
-        self.gradient_sum, self.first, self.second = (state(name, (size,)) for name in names)
+        self.controller_optimizer = controller_optimizer
+        controller_optimizer.build(size)
+        self.gradient_sum = state("policy_gradient", (size,))
         self.updates = state("updates", dtype="int64")
-        self.epoch = state("epoch")
-        decisions = controller(seed=(0, 0)).log_probs.shape if self.per_decision else ()
+        decisions = controller(seed=(0, 0)).log_probs.shape if policy.per_decision else ()
         self.baseline = state("baseline", decisions)
         if policy.updates:
             self.reward_metric = keras.metrics.Mean(name="reward")
             self.entropy_metric = keras.metrics.Mean(name="entropy")
         self.built = True
-        self._score = tf.function(self._scored, autograph=False)
-
-    def shared_loss(self, batch, arc, draw):
-        """The loss of an architecture on a training batch, in training.
-
-        Returns:
-            The loss, its gradient for the weights as one vector, logits, labels.
-        """
-        raise NotImplementedError
-
-    def score(self, batch, arc):
-        """What an architecture is worth on a validation batch by itself; changes nothing."""
-        raise NotImplementedError
-
-    def reward(self, batch, arc, first):
-        """The score on a batch of the controller's phase, of which it is the `first` or not."""
-        return self.score(batch, arc)
+        self._score = tf.function(self.scored_draw, autograph=False)
 
     def stream(self, purpose):
         """Seed of this step's random numbers for a purpose."""
@@ -134,27 +113,28 @@ class Enas(Learner):
 
     def _shared_step(self, batch):
         arc = self.controller(self.stream(_SHARED), uniform=not self.policy.updates).arc
-        loss, gradient, logits, labels = self.shared_loss(batch, arc, self.stream(_DROPOUT))
-        self.descend(optimizers.flatten(self.network.trainable_variables), gradient)
-        self.update_metrics(loss, logits, labels)
+        draw = functools.partial(self.stream, _DROPOUT - self.task.dropout_stream)
+        gradient, result = self.weight_gradient(self.task.inputs(self.network, batch, draw), arc)
+        self.descend(self.weights_vector(), gradient, count=self._shared_count())
+        self.task.keep(result.carry)
+        self.update_metrics(result)
         return tf.no_op()
-
-    def descend(self, weights, gradient, scale=1.0):
-        if self.shared_optimizer == "sgd":
-            return super().descend(weights, gradient, scale)
-        gradient, _ = optimizers.clip(gradient, self.grad_clip)
-        rate, step = self.learning_rate.value * scale, self._shared_count()
-        moments = (self.buffer.value, self.shared_second.value)
-        weights, *moments = optimizers.adam(weights, gradient, *moments, step, rate, (0.9, 0.999), self.weight_decay)
-        for variable, value in zip((self.buffer, self.shared_second), moments):
-            variable.assign(value)
-        self.set_weights_vector(weights)
-        return weights
 
     def _shared_count(self):
         """Number of this step among those of the weights, from 1."""
         epochs, position = (self.step.value - 1) // self.policy.steps, (self.step.value - 1) % self.policy.steps
         return epochs * self.policy.shared_steps + position + 1
+
+    def _reward(self, batch, arc, restart):
+        """What an architecture is worth on a validation batch, and what it carries on."""
+        inputs = self.task.inputs(self.network, batch, None, VALID, restart=restart)
+        return self.task.reward(self.architecture_call(arc), inputs)
+
+    def architecture_call(self, arc):
+        """The network for an architecture, as a reward runs it: nothing that it would change in training changes."""
+        if self.network.shares_statistics:  # it is normalised by the batch, which would move the statistics
+            return Call(self.network, self.weights_vector(), arc)
+        return InPlace(self.network, arc)
 
     def _controller_step(self, batch, position):
         """REINFORCE on one drawn architecture: `position` counts them from 0 in an epoch."""
@@ -162,7 +142,8 @@ class Enas(Learner):
         with tf.GradientTape() as tape:
             sample = self.controller(self.stream(_CONTROLLER))
             with tape.stop_recording():
-                reward = self.reward(batch, sample.arc, first)
+                reward, carried = self._reward(batch, sample.arc, first)
+                self.task.keep(carried, VALID)
                 advantage = self._advantage(reward, sample.entropies, first)
             loss = tf.reduce_sum(-sample.log_probs * advantage) + policy.penalty_weight * sample.penalty
         gradients = tape.gradient(loss, [v.value for v in variables], unconnected_gradients="zero")
@@ -174,40 +155,33 @@ class Enas(Learner):
 
     def _advantage(self, reward, entropies, first):
         """By how much a reward, with its entropy, exceeds the moving average of those before, which it enters first."""
-        bonus = self.policy.entropy_weight * (entropies if self.per_decision else tf.reduce_sum(entropies))
+        per_decision = self.policy.per_decision
+        bonus = self.policy.entropy_weight * (entropies if per_decision else tf.reduce_sum(entropies))
         reward, keep = reward + bonus, self.policy.baseline_decay
         before = self.baseline.value
-        if self.per_decision:
+        if per_decision:
             before = tf.where(first, reward, before)
         self.baseline.assign(keep * before + (1 - keep) * reward)
         return reward - self.baseline.value
 
     def _update_controller(self):
-        policy, variables = self.policy, self.controller.trainable_variables
-        weights, gradient = optimizers.flatten(variables), self.gradient_sum.value
-        count, rate = self.updates.assign_add(1), policy.learning_rate(self.epoch.value)
-        if policy.optimizer == "sgd":
-            weights, _ = optimizers.sgd(weights, gradient, tf.zeros_like(weights), rate, 0.0, 0.0)
-        else:
-            # TensorFlow 1's Adam adds epsilon before the second moment is corrected: so did the authors on images.
-            epsilon = policy.epsilon / tf.sqrt(1 - tf.pow(policy.betas[1], tf.cast(count, weights.dtype)))
-            moments = (self.first.value, self.second.value)
-            weights, *moments = optimizers.adam(weights, gradient, *moments, count, rate, policy.betas, 0.0, epsilon)
-            for variable, value in zip((self.first, self.second), moments):
-                variable.assign(value)
-        for variable, value in zip(variables, optimizers.unflatten(weights, variables)):
-            variable.assign(value)
+        variables, gradient = self.controller.trainable_variables, self.whole_gradient(self.gradient_sum.value)
+        count, rate = self.updates.assign_add(1), self.policy.learning_rate(self.epoch.value)
+        assign(variables, self.controller_optimizer.update(optimizers.flatten(variables), gradient, rate, count))
         self.gradient_sum.assign(tf.zeros_like(gradient))
         return tf.no_op()
 
     def results(self):
-        """Loss and accuracy of the weights' steps, and of the controller's, if there are any, reward and entropy."""
-        return {metric.name: metric.result() for metric in self.metrics}
+        values = super().results()
+        if self.policy.updates:
+            values |= {metric.name: metric.result() for metric in (self.reward_metric, self.entropy_metric)}
+        return values
 
-    def _scored(self, number, uniform):
+    def scored_draw(self, number, uniform):
+        """Draws an architecture of that number, and its reward on the held-out batch."""
         seed = tf.stack([tf.constant(self.seed + (_DERIVE << 32), tf.int64), self.step.value * (1 << 20) + number])
         arc = self.controller(seed, uniform=uniform, training=False).arc
-        return arc, self.score(self.held_out, arc)
+        return arc, self._reward(self.held_out, arc, True)[0]
 
     def derive(self, count):
         """Draws `count` architectures, scores each on the held-out batch; the same weights give the same `Derived`."""
@@ -242,95 +216,13 @@ class Enas(Learner):
         return self.network.genotype(self.derived().best)
 
     @property
-    def tables(self):
-        """Names of the rows and columns of the tables of `mixing`."""
-        return self.controller.tables
+    def choices(self):
+        """The choices that an architecture consists of: table of `mixing` to a tuple of `Choice`."""
+        return self.controller.choices
 
     def mixing(self):
         """How often the derived architectures make each choice, by table."""
         return self.derived().tables
-
-
-class EnasOnImages(Enas):
-    """Batches are `(images, labels)`; the reward is the accuracy on a batch (section 3.2).
-
-    Args:
-        dropout: probability that a pooled feature is dropped while weights are trained.
-    """
-
-    def __init__(self, *arguments, dropout=0.1, **options):
-        super().__init__(*arguments, **options)
-        self.dropout = dropout
-
-    def shared_loss(self, batch, arc, draw):
-        images, labels = batch
-        variables, factors = self.network.trainable_variables, None
-        if self.dropout:
-            factors = dropout_factors((tf.shape(images)[0], self.network.features), self.dropout, draw)
-        with tf.GradientTape() as tape:
-            logits = self.network(images, arc, dropout=factors, training=True)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        gradients = tape.gradient(loss, [v.value for v in variables], unconnected_gradients="zero")
-        return loss, optimizers.flatten(gradients), logits, labels
-
-    def score(self, batch, arc):
-        images, labels = batch
-        hits = tf.equal(tf.argmax(self.network(images, arc, training=False), -1, output_type=labels.dtype), labels)
-        return tf.reduce_mean(tf.cast(hits, tf.float32))
-
-
-class EnasOnText(Reading, Enas):
-    """Batches are `(tokens, targets, first)`, `first` where the text begins; the reward falls with the perplexity.
-
-    Section 3.1: `scale / perplexity` of a piece of the validation text, as the shared weights have it without dropout.
-    Every decision has a reward, with its own entropy, and a baseline, which begins anew with every phase of the
-    controller.
-
-    Args:
-        batch_size, bptt, rates: as in `LanguageTraining`.
-        scale: of the reward.
-        square: whether the perplexity is squared in it.
-    """
-
-    per_decision = True
-
-    def __init__(self, *arguments, batch_size=64, bptt=35, rates=(), scale=80.0, square=False, **options):
-        super().__init__(*arguments, **options)
-        self.set_reading(batch_size, bptt, dict(rates), 0.0, 0.0, self.seed)
-        self.hidden_valid = self.add_hidden("hidden_valid")
-        self.scale, self.power = scale, 2 if square else 1
-
-    def shared_loss(self, batch, arc, draw):
-        tokens, targets, first = batch
-        weights = optimizers.flatten(self.network.trainable_variables)
-        inputs = tokens, targets, self.begin(self.hidden.value, first), draw, tf.zeros(())
-        with tf.GradientTape() as tape:
-            tape.watch(weights)
-            _, (loss, logits, hidden), state = self.sequence_loss(weights, inputs, arc)
-        self.hidden.assign(hidden)
-        for variable, value in zip(self.network.non_trainable_variables, state):
-            variable.assign(value)
-        return loss, tape.gradient(loss, weights), logits, targets
-
-    def score(self, batch, arc):
-        tokens, targets, _ = batch
-        return self._read_valid(tokens, targets, tf.zeros_like(self.hidden_valid.value), arc)[0]
-
-    def reward(self, batch, arc, first):
-        tokens, targets, beginning = batch
-        hidden = self.begin(self.hidden_valid.value, tf.logical_or(first, beginning))
-        reward, hidden = self._read_valid(tokens, targets, hidden, arc)
-        self.hidden_valid.assign(hidden)
-        return reward
-
-    def _read_valid(self, tokens, targets, hidden, arc):
-        weights = optimizers.flatten(self.network.trainable_variables)
-        (logits, hidden, *_), _ = self.read(weights, tokens, hidden, arc, training=True)
-        return self.scale / tf.exp(cross_entropy(logits, targets)) ** self.power, hidden
-
-    def results(self):
-        result = Enas.results(self)
-        return result | {"perplexity": tf.exp(result["loss"])}
 
 
 class Derive(keras.callbacks.Callback):
@@ -338,3 +230,132 @@ class Derive(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         logs.update(self.model.rewards())
+
+
+def job(space, data, settings, parts=()):
+    """A search as a `Job`; arguments as in `darts.job`, but that no part of DARTS has a meaning here.
+
+    Raises:
+        ValueError: if parts are given.
+    """
+    if parts:
+        raise ValueError("`parts` are for the strategy darts.")
+    stream = data.shared(**settings.pick(data.shared))
+    network = space.shared_network(data.inputs, **settings.pick(space.shared_network))
+    how = policy(settings.strategy, stream.steps, space.reward_per_decision, **settings.pick(policy))
+    model = Enas(
+        network,
+        data.shared_task(network, **settings.pick(data.shared_task)),
+        shared_optimizer(space.shared_sgd(**settings.pick(space.shared_sgd)), **settings.pick(shared_optimizer)),
+        space.controller(**settings.pick(space.controller)),
+        how,
+        controller_optimizer(space.controller_adam, **settings.pick(controller_optimizer)),
+        stream.held_out,
+        seed=settings.values["seed"],
+        epochs=settings.values["epochs"],
+    )
+    model.compile(jit_compile=False)  # XLA has no lists of a length that is drawn
+    schedule = shared_schedule(**settings.pick(shared_schedule))
+    batches = functools.partial(alternate, stream.train, stream.valid, how)
+    return Job(model, batches, how.steps, schedule, callbacks=(Derive(),))
+
+
+def policy(
+    strategy,
+    one_pass,
+    per_decision,
+    *,
+    shared_max_step,
+    controller_max_step,
+    entropy_coeff,
+    ema_baseline_decay,
+    derive_num_sample,
+    epochs,
+    controller_lr,
+    controller_lr_cosine,
+    controller_lr_max,
+    controller_lr_min,
+    controller_num_aggregate=1,
+    skip_weight=0.0,
+):
+    """The `Policy` of a strategy, `"enas"` or `"random_ws"`; `one_pass` is the number of training batches."""
+
+    def rate(epoch):
+        if not controller_lr_cosine:
+            return controller_lr
+        high, low = controller_lr_max, controller_lr_min
+        return low + 0.5 * (high - low) * (1 + tf.cos(math.pi * epoch / epochs))
+
+    return Policy(
+        shared_max_step or one_pass,
+        controller_max_step if strategy == "enas" else 0,
+        controller_num_aggregate,
+        rate,
+        entropy_weight=entropy_coeff,
+        baseline_decay=ema_baseline_decay,
+        penalty_weight=skip_weight,
+        derived=derive_num_sample,
+        per_decision=per_decision,
+    )
+
+
+def shared_optimizer(sgd, *, shared_optim):
+    """The optimizer of the shared weights; `sgd` has the arguments of `optimizers.Sgd`."""
+    if shared_optim == "sgd":
+        return optimizers.Sgd(**sgd)
+    names = ("learning_rate", "weight_decay", "grad_clip")
+    return optimizers.Adam(**{name: sgd[name] for name in names}, name="shared_adam")
+
+
+def controller_optimizer(adam, *, controller_optim, controller_lr):
+    """The optimizer of the controller; `adam` has arguments of `optimizers.Adam`."""
+    if controller_optim == "sgd":
+        return optimizers.Sgd(controller_lr, name="controller_sgd")
+    return optimizers.Adam(controller_lr, **adam, epsilon_before_correction=True, name="controller_adam")
+
+
+def shared_schedule(
+    *,
+    shared_lr,
+    shared_lr_min=None,
+    restart_epochs=None,
+    restart_factor=None,
+    shared_lr_decay=None,
+    shared_decay_after=None,
+):
+    """The shared weights' learning rate, `epoch -> rate`: cosines with restarts, or a decay from some epoch on."""
+    if shared_lr_decay is None:
+        return optimizers.restarts(shared_lr, shared_lr_min, restart_epochs, restart_factor)
+    return lambda epoch: shared_lr * shared_lr_decay ** max(0, epoch - shared_decay_after + 1)
+
+
+def alternate(train, valid, policy, step):
+    """The batches from a global step on: of every epoch the first from `train`, the controller's from `valid`.
+
+    Args:
+        train, valid: `start -> tf.data.Dataset`, endless from the batch of that number on.
+        policy: `Policy`.
+        step: int.
+    """
+    if not policy.updates:
+        return train(step)
+    epochs, position = divmod(step, policy.steps)
+    shared = min(position, policy.shared_steps)
+    others = epochs * (policy.steps - policy.shared_steps) + position - shared
+    numbers = tf.data.Dataset.range(step, np.iinfo(np.int64).max)
+    which = numbers.map(lambda number: tf.cast(number % policy.steps >= policy.shared_steps, tf.int64))
+    return tf.data.Dataset.choose_from_datasets([train(epochs * policy.shared_steps + shared), valid(others)], which)
+
+
+def costs(space, task, inputs, settings):
+    """What the shared network costs, as a dictionary: all parameters, multiply-adds and memory of one architecture."""
+    network = space.shared_network(inputs, **settings.pick(space.shared_network))
+    (arc,) = space.random_architectures(1, settings.values["seed"], **settings.pick(space.controller))
+    return task.costs(network, inputs, space.search_memory, {"arc": arc}, **settings.pick(task.costs))
+
+
+def random(space, settings):
+    """Genotypes of architectures that the controller draws uniformly, `settings.samples` of them."""
+    values = settings.values
+    arcs = space.random_architectures(values["samples"], values["seed"], **settings.pick(space.controller))
+    return [space.genotype.from_arc(arc) for arc in arcs]

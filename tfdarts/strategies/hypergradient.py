@@ -9,7 +9,7 @@ import typing
 
 import tensorflow as tf
 
-from tfdarts.training import optimizers
+from tfdarts import optimizers
 
 
 class SecondOrder(typing.NamedTuple):

@@ -1,193 +1,103 @@
-"""What search and training of language models share, and their training (AWD-LSTM, arXiv:1708.02182)."""
+"""Language modelling: how a batch of text becomes a loss (AWD-LSTM, Merity et al. 2018, arXiv:1708.02182)."""
 
-import keras
-import numpy as np
 import tensorflow as tf
 
-from tfdarts.spaces.recurrent.network import dropout_masks
-from tfdarts.training import optimizers
-from tfdarts.training.learner import Learner
+from tfdarts.spaces.recurrent.model import dropout_masks
+from tfdarts.tasks.base import TRAIN, Pass, Task, cross_entropy
 
 
-def cross_entropy(logits, targets):
-    """Mean negative log likelihood over all time steps and columns."""
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits))
+class TextTask(Task):
+    """Batches are `(tokens, targets, scale, first)`; the hidden state is carried from one to the next.
 
+    `scale` is the learning rate's, `first` tells whether the text begins.
 
-class Reading:
-    """Loss, hidden state and evaluation of language models, mixed into a `Learner`.
+    All passes over one batch have the same dropout, so that the virtual step of the second order is the weight step and
+    the difference quotient compares like with like.
 
-    `rates` of dropout (`dropout_masks`), `alpha`, `beta` of activation and temporal activation regularisation (Merity
-    et al. 2017, arXiv:1708.01009), `bptt`, the length of evaluation's segments, and `seed` are attributes.
+    Args:
+        units: int, of the hidden state.
+        batch_size: int, columns of the text.
+        bptt: int, time steps of a segment in evaluation.
+        rates: dictionary of dropout probabilities, see `dropout_masks`.
+        alpha, beta: of activation and temporal activation regularisation (Merity et al. 2017, arXiv:1708.01009), which
+            are penalties of the weights.
+        searches: whether there is a hidden state for validation text too.
+        reward_scale: the reward is this over the perplexity (ENAS, section 3.1).
+        reward_square: whether it is over the squared perplexity.
     """
 
-    def set_reading(self, batch_size, bptt, rates, alpha, beta, seed):
-        """Sets them, and makes the hidden state, a variable `(batch_size, units)`."""
-        self.batch_size, self.bptt, self.rates, self.alpha, self.beta = batch_size, bptt, rates, alpha, beta
-        self.seed = seed
-        self.hidden = self.add_hidden("hidden")
+    overflowing = ("perplexity",)  # of a loss above 88, which is finite itself: early on it may be so high
 
-    def add_hidden(self, name):
-        shape = (self.batch_size, self.network.units)
-        return self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)
+    def __init__(
+        self,
+        units,
+        batch_size,
+        bptt,
+        rates=None,
+        alpha=0.0,
+        beta=0.0,
+        searches=False,
+        reward_scale=80.0,
+        reward_square=False,
+    ):
+        super().__init__(name="text")
+        self.bptt, self.rates, self.alpha, self.beta = bptt, dict(rates or {}), alpha, beta
+        self.reward_scale, self.reward_power = reward_scale, 2 if reward_square else 1
+        names = ("hidden", "hidden_valid") if searches else ("hidden",)
+        self.hidden = tuple(
+            self.add_weight(name=name, shape=(batch_size, units), initializer="zeros", trainable=False)
+            for name in names
+        )
 
-    def begin(self, hidden, first):
-        """The hidden state of a batch: zero where a pass over the text begins."""
-        return tf.where(first, tf.zeros_like(hidden), hidden)
+    def draw(self, seed, step, part=TRAIN):
+        return tf.stack([tf.constant(seed, tf.int64), 2 * step + part])
 
-    def draw(self, part):
-        """Seed of the dropout of this step's training (0) or validation (1) batch."""
-        return tf.stack([tf.constant(self.seed, tf.int64), 2 * self.step.value + part])
+    def inputs(self, network, batch, draw, part=TRAIN, progress=None, penalized=True, restart=False):
+        tokens, targets, _, first = batch
+        hidden = self.hidden[part].value
+        hidden = tf.where(tf.logical_or(first, restart), tf.zeros_like(hidden), hidden)
+        return tokens, targets, hidden, draw and draw(), tf.ones(()) if penalized else tf.zeros(())
 
-    def read(self, weights, tokens, hidden, *mixing, **options):
-        """The network's results with weights given as one vector, and the new values of its other variables."""
-        variables = self.network.trainable_variables
-        others = [v.value for v in self.network.non_trainable_variables]
-        values = optimizers.unflatten(weights, variables)
-        return self.network.stateless_call(values, others, tokens, hidden, *mixing, **options)
-
-    def sequence_loss(self, weights, batch, *mixing):
-        """Loss of `(tokens, targets, hidden state, seed of the dropout, factor of the regularisers)`.
-
-        Returns:
-            The loss with regularisers; without, the logits and the next hidden state; the network's other variables.
-        """
-        tokens, targets, hidden, draw, factor = batch
-        masks = dropout_masks(self.rates, self.network.words, *hidden.shape, draw, hidden.dtype)
-        results, state = self.read(weights, tokens, hidden, *mixing, masks=masks, training=True)
-        logits, hidden, raw, dropped = results
+    def loss(self, call, inputs):
+        tokens, targets, hidden, draw, factor = inputs
+        masks = dropout_masks(self.rates, call.network.words, *hidden.shape, draw, hidden.dtype)
+        logits, hidden, raw, dropped = call(tokens, hidden, masks=masks, training=True)
         loss = cross_entropy(logits, targets)
         penalty = self.beta * tf.reduce_mean(tf.square(raw[1:] - raw[:-1]))
         if self.alpha:
             penalty = penalty + self.alpha * tf.reduce_mean(tf.square(dropped))
-        return loss + tf.cast(factor, loss.dtype) * penalty, (loss, logits, hidden), state
+        return loss + tf.cast(factor, loss.dtype) * penalty, Pass(loss, logits, targets, (hidden,))
 
-    def evaluated(self):
-        """The weights, as one vector, and further arguments of the network for evaluation."""
-        raise NotImplementedError
+    def keep(self, carried, part=TRAIN):
+        (hidden,) = carried
+        self.hidden[part].assign(hidden)
 
-    def test_step(self, rows):
-        """A whole text `(rows, columns)` in segments of `bptt`, the hidden state carried from one to the next.
+    def rate_scale(self, batch):
+        return batch[2]
+
+    def test(self, call, batch, update):
+        """Reads a whole text `(rows, columns)` in segments of `bptt`, the hidden state carried from one to the next.
 
         Nothing is dropped. A search's cell is normalised by the columns, as in training, since its moving statistics,
         which all states share, fit none of them; an evaluation network has no normalisation.
         """
-        weights, *mixing = self.evaluated()
-        last = tf.shape(rows)[0] - 1
+        rows, last = batch, tf.shape(batch)[0] - 1
 
         def segment(row, hidden):
             end = tf.minimum(row + self.bptt, last)
-            (logits, hidden, *_), _ = self.read(weights, rows[row:end], hidden, *mixing, training=True)
+            logits, hidden, *_ = call(rows[row:end], hidden, training=True)
             targets = rows[row + 1 : end + 1]
-            self.update_metrics(cross_entropy(logits, targets), logits, targets)
+            update(Pass(cross_entropy(logits, targets), logits, targets))
             return end, hidden
 
-        hidden = tf.zeros((rows.shape[1] or tf.shape(rows)[1], self.network.units), weights.dtype)
+        hidden = tf.zeros((rows.shape[1] or tf.shape(rows)[1], call.network.units), call.network.compute_dtype)
         tf.while_loop(lambda row, _: row < last, segment, (0, hidden))
-        return self.results()
 
-    def update_metrics(self, loss, logits, labels):
-        super().update_metrics(loss, logits, labels)
-        return self.results()
+    def reward(self, call, inputs):
+        """The reward scale over the perplexity that the shared weights have without dropout (ENAS, section 3.1)."""
+        tokens, targets, hidden, *_ = inputs
+        logits, hidden, *_ = call(tokens, hidden, training=True)
+        return self.reward_scale / tf.exp(cross_entropy(logits, targets)) ** self.reward_power, (hidden,)
 
-    def results(self):
-        """Mean negative log likelihood per predicted word, its exponential, and the share of words predicted."""
-        loss = self.loss_metric.result()
-        return {"loss": loss, "perplexity": tf.exp(loss), "accuracy": self.accuracy_metric.result()}
-
-
-class LanguageTraining(Reading, Learner):
-    """Trains an `EvaluationLanguageModel` by `fit` on `data.text.train_batches`, and tests it by `evaluate`.
-
-    SGD, and from the non-monotonic trigger on averaged SGD: once the validation loss is above the best one of more than
-    `nonmono` epochs ago, weights are averaged, for good, and the average is what is evaluated.
-
-    Args:
-        network: built `EvaluationLanguageModel`.
-        batch_size: int, columns of the training text.
-        bptt: int, time steps of a segment in evaluation.
-        rates: dictionary of dropout probabilities, see `dropout_masks`.
-        alpha, beta: of activation and temporal activation regularisation.
-        learning_rate, weight_decay, grad_clip: of SGD.
-        nonmono: int.
-        seed: int, of the dropout.
-    """
-
-    def __init__(
-        self,
-        network,
-        batch_size=64,
-        bptt=35,
-        rates=(),
-        alpha=0.0,
-        beta=1e-3,
-        learning_rate=20.0,
-        weight_decay=8e-7,
-        grad_clip=0.25,
-        nonmono=5,
-        seed=0,
-        **kwargs,
-    ):
-        super().__init__(network, learning_rate, 0.0, weight_decay, grad_clip, **kwargs)
-        self.set_reading(batch_size, bptt, dict(rates), alpha, beta, seed)
-
-        def state(name, shape=(), initializer="zeros", **options):
-            return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False, **options)
-
-        infinite = keras.initializers.Constant(np.inf)
-        self.average = state("average", self.buffer.shape)  # the newest weights until the averaging begins
-        self.best = state("best", self.buffer.shape)
-        self.best_loss = state("best_loss", initializer=infinite)
-        self.averaging = state("averaging", dtype="int64")  # 0 or 1
-        self.averaged_steps = state("averaged_steps", dtype="int64")
-        self.last_scale = state("last_scale")
-        self.older_loss = state("older_loss", initializer=infinite)  # best of more than `nonmono` epochs ago
-        self.recent_losses = state("recent_losses", (nonmono,), infinite)
-        for variable in (self.average, self.best):
-            variable.assign(optimizers.flatten(network.trainable_variables))
-        self.built = True
-
-    def train_step(self, data):
-        tokens, targets, scale, first = data
-        self.step.assign_add(1)
-        weights = optimizers.flatten(self.network.trainable_variables)
-        batch = tokens, targets, self.begin(self.hidden.value, first), self.draw(0), tf.ones(())
-        with tf.GradientTape() as tape:
-            tape.watch(weights)
-            total, (loss, logits, hidden), _ = self.sequence_loss(weights, batch)
-        gradient = tape.gradient(total, weights)
-        self.hidden.assign(hidden)
-        # PyTorch's averaged SGD takes each step with the learning rate that was set for the one before.
-        lagging = self.averaged_steps.value > 0
-        weights = self.descend(weights, gradient, tf.where(lagging, self.last_scale.value, scale))
-        self.last_scale.assign(scale)
-        self.averaged_steps.assign_add(self.averaging.value)
-        self.average.assign(optimizers.averaged(self.average.value, weights, self.averaged_steps.value))
-        return self.update_metrics(loss, logits, targets)
-
-    def evaluated(self):
-        return (self.average.value,)
-
-    def finish_epoch(self, loss):
-        """Takes an epoch's validation loss: keeps the best weights, and begins the averaging when it is time."""
-        if loss < float(self.best_loss.numpy()):
-            self.best_loss.assign(loss)
-            self.best.assign(self.average.value)
-        if loss > float(self.older_loss.numpy()):
-            self.averaging.assign(1)
-        if not int(self.averaging.numpy()):
-            recent = self.recent_losses.numpy()
-            self.older_loss.assign(min(float(self.older_loss.numpy()), float(recent[0])))
-            self.recent_losses.assign(np.append(recent[1:], loss))
-
-    def take_best(self):
-        """Sets the network, and what is evaluated, to the weights of the best epoch."""
-        self.average.assign(self.best.value)
-        self.set_weights_vector(self.best.value)
-
-
-class FinishEpoch(keras.callbacks.Callback):
-    """Tells `LanguageTraining` an epoch's validation loss."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.model.finish_epoch(logs["val_loss"])
+    def with_derived(self, values):
+        return {"loss": values["loss"], "perplexity": tf.exp(values["loss"])} | values

@@ -1,70 +1,168 @@
-"""What search and training have in common: the weights' clipped SGD, its state, the metrics."""
+"""What search and training have in common: the weights' optimizer, the state of a run, the metrics."""
 
 import math
 
 import keras
 import tensorflow as tf
 
-from tfdarts.training import optimizers
+from tfdarts import optimizers
+from tfdarts.tasks.base import TRAIN
+
+
+class Call:
+    """A network as a function of its inputs, on given weights and for a given architecture.
+
+    Attributes:
+        network: the model.
+        state: after a call, the new values of the network's non-trainable variables; None before it.
+
+    Args:
+        weights: all trainable weights as one vector.
+        architecture: further arguments of the network behind its inputs: mixing weights, say.
+    """
+
+    def __init__(self, network, weights, *architecture):
+        self.network, self.weights, self.architecture, self.state = network, weights, architecture, None
+
+    def __call__(self, *inputs, **options):
+        variables = self.network.trainable_variables
+        results, self.state = self.network.stateless_call(
+            optimizers.unflatten(self.weights, variables),
+            [v.value for v in self.network.non_trainable_variables],
+            *inputs,
+            *self.architecture,
+            **options,
+        )
+        return results
+
+
+class InPlace:
+    """Like `Call`, on the network's own variables, which a call in training may change.
+
+    Args:
+        network: the model.
+        architecture: as in `Call`.
+    """
+
+    def __init__(self, network, *architecture):
+        self.network, self.architecture = network, architecture
+
+    def __call__(self, *inputs, **options):
+        return self.network(*inputs, *self.architecture, **options)
 
 
 class Learner(keras.Model):
-    """A model that steps a network's weights by SGD with momentum, trained by `fit`.
+    """A model that steps a network's weights, trained by `fit`.
 
-    Its variables are all of its state: with them, and the data of the same step, it goes on as if never stopped.
+    Restoring its variables and the position in the data resumes training exactly.
 
     Args:
         network: built model, whose trainable variables are stepped.
-        learning_rate: of the first step; a callback sets `self.learning_rate` later on.
-        momentum, weight_decay, grad_clip, nesterov: of SGD.
+        task: `tasks.images.ImageTask` or `tasks.text.TextTask`: how a batch becomes a loss.
+        optimizer: `optimizers.Sgd` or `optimizers.Adam`, for the weights.
+        seed: int, of all random numbers.
+        epochs: int, over which `progress` rises.
     """
 
-    def __init__(self, network, learning_rate, momentum, weight_decay, grad_clip, nesterov=False, **kwargs):
+    def __init__(self, network, task, optimizer, seed=0, epochs=1, **kwargs):
         super().__init__(**kwargs)
-        self.network = network
-        self.momentum, self.weight_decay, self.grad_clip = momentum, weight_decay, grad_clip
-        self.nesterov = nesterov
-        size = (sum(math.prod(v.shape) for v in network.trainable_variables),)
-        self.buffer = self.add_weight(name="momentum", shape=size, initializer="zeros", trainable=False)
+        self.network, self.task, self.weight_optimizer = network, task, optimizer
+        self.seed, self.epochs = seed, epochs
+        optimizer.build(sum(math.prod(v.shape) for v in network.trainable_variables))
         self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
+        self.epoch = self.add_weight(name="epoch", shape=(), initializer="zeros", trainable=False)
         self.learning_rate = self.add_weight(
             name="learning_rate",
             shape=(),
-            initializer=keras.initializers.Constant(learning_rate),
+            initializer=keras.initializers.Constant(optimizer.learning_rate),
             trainable=False,
         )
         self.loss_metric = keras.metrics.Mean(name="loss")
-        self.accuracy_metric = keras.metrics.Mean(name="accuracy")
+        self.score_metrics = tuple(keras.metrics.Mean(name=name) for name in task.scores)
 
-    def descend(self, weights, gradient, scale=1.0):
-        """One step of SGD, from the weights as one vector and the gradient for it; `scale` is the learning rate's.
+    @property
+    def progress(self):
+        """How much of the run is done, from 0 to 1; it rises from epoch to epoch."""
+        return self.epoch.value / self.epochs
+
+    def draw(self, part=TRAIN):
+        """Seed of the random numbers of this step's pass on a training or a validation batch, two integers."""
+        return self.task.draw(self.seed, self.step.value, part)
+
+    def weights_vector(self):
+        """All trainable weights of the network as one vector."""
+        return optimizers.flatten(self.network.trainable_variables)
+
+    def set_weights_vector(self, weights):
+        """Sets the network's trainable variables from one vector."""
+        assign(self.network.trainable_variables, weights)
+
+    def whole_gradient(self, gradient):
+        """What a vector of gradients becomes before it is used: the one place for averaging over devices, or scaling.
+
+        Here it is left as it is. It is called for the weights', the architecture's and the controller's gradients.
+        """
+        return gradient
+
+    def weight_gradient(self, inputs, *architecture):
+        """Runs the network on its own variables, in training.
+
+        Args:
+            inputs: what `task.inputs` gave.
+            architecture: as in `Call`.
+
+        Returns:
+            The gradient of the task's loss for the weights, as one vector, and the `Pass`.
+        """
+        variables = self.network.trainable_variables
+        with tf.GradientTape() as tape:
+            total, result = self.task.loss(InPlace(self.network, *architecture), inputs)
+        gradients = tape.gradient(total, [v.value for v in variables], unconnected_gradients="zero")
+        return optimizers.flatten(gradients), result
+
+    def descend(self, weights, gradient, scale=1.0, count=None):
+        """One step of the weights.
+
+        Args:
+            weights, gradient: vectors.
+            scale: of the learning rate.
+            count: number of this step, from 1; None for the number of the run's step.
 
         Returns:
             The new weights.
         """
-        gradient, _ = optimizers.clip(gradient, self.grad_clip)
-        rate = self.learning_rate.value * scale
-        hyper = (rate, self.momentum, self.weight_decay, self.nesterov)
-        weights, buffer = optimizers.sgd(weights, gradient, self.buffer.value, *hyper)
-        self.buffer.assign(buffer)
+        gradient, rate = self.whole_gradient(gradient), self.learning_rate.value * scale
+        weights = self.weight_optimizer.update(weights, gradient, rate, self.step.value if count is None else count)
         self.set_weights_vector(weights)
         return weights
 
-    def set_weights_vector(self, weights):
-        """Sets the network's trainable variables from one vector."""
-        variables = self.network.trainable_variables
-        for variable, value in zip(variables, optimizers.unflatten(weights, variables)):
-            variable.assign(value)
+    def evaluated_network(self):
+        """The network that validation and tests run: a `Call` or `InPlace`."""
+        return InPlace(self.network)
 
-    def update_metrics(self, loss, logits, labels):
-        """Adds a batch to loss and accuracy, and returns them."""
-        hits = tf.equal(tf.argmax(logits, -1, output_type=labels.dtype), labels)
-        self.loss_metric.update_state(loss, sample_weight=tf.size(labels))
-        self.accuracy_metric.update_state(tf.cast(hits, loss.dtype))
-        return {metric.name: metric.result() for metric in (self.loss_metric, self.accuracy_metric)}
+    def test_step(self, data):
+        self.task.test(self.evaluated_network(), data, self.update_metrics)
+        return self.results()
+
+    def update_metrics(self, result):
+        """Adds a `Pass` to loss and scores."""
+        self.loss_metric.update_state(result.loss, sample_weight=tf.size(result.labels))
+        for metric, values in zip(self.score_metrics, self.task.scored(result)):
+            metric.update_state(values)
+
+    def results(self):
+        """The metrics as they are now, by name."""
+        values = {metric.name: metric.result() for metric in (self.loss_metric, *self.score_metrics)}
+        return self.task.with_derived(values)
 
     def state(self):
         """Every variable, in an order that depends on the program alone: the network's, the optimizers', metrics."""
         variables = {id(v): v for v in self.variables}
         variables |= {id(v): v for metric in self.metrics for v in metric.variables}
         return list(variables.values())
+
+
+def assign(variables, vector):
+    """Sets variables from one vector of all their values."""
+    for variable, value in zip(variables, optimizers.unflatten(vector, variables)):
+        variable.assign(value)

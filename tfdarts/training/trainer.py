@@ -1,93 +1,151 @@
-"""Training of the evaluation network (DARTS, arXiv:1806.09055, section 3.2)."""
+"""Training of the network of a genotype (DARTS, arXiv:1806.09055, section 3.2; AWD-LSTM, arXiv:1708.02182)."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from tfdarts.layers.network import dropout_factors
-from tfdarts.training import optimizers
-from tfdarts.training.learner import Learner
+from tfdarts import optimizers
+from tfdarts.training.job import Job
+from tfdarts.training.learner import Call, Learner
 
 
-class Training(Learner):
-    """Trains a `TrainedNetwork` by `fit` on `(images, labels)`, and tests it by `evaluate`.
+class Trainer(Learner):
+    """Trains a network by `fit` on the task's batches, and tests it by `evaluate`.
 
     Args:
-        network: built `TrainedNetwork`; with `drop_path_prob` a `CellNetwork`.
-        learning_rate: of the first step; a callback sets `self.learning_rate` later on.
-        momentum, weight_decay, grad_clip, nesterov: of SGD.
-        auxiliary_weight: weight of the auxiliary classifier's loss.
-        label_smooth: share of the target that is spread over all classes, in training.
-        drop_path_prob: probability that an edge is dropped in the end; it rises linearly from 0.
-        epochs: int, over which it rises.
-        steps: int, over which it rises from step to step instead of from epoch to epoch; None for the latter.
-        dropout: probability that a pooled feature is dropped.
-        seed: int.
+        network, task, optimizer, seed, epochs: as in `Learner`.
+        steps: int, of the whole run, if `progress` rises from step to step; None for from epoch to epoch.
     """
 
-    def __init__(
-        self,
-        network,
-        learning_rate=0.025,
-        momentum=0.9,
-        weight_decay=3e-4,
-        grad_clip=5.0,
-        auxiliary_weight=0.4,
-        label_smooth=0.0,
-        drop_path_prob=0.2,
-        epochs=600,
-        steps=None,
-        dropout=0.0,
-        nesterov=False,
-        seed=0,
-        **kwargs,
-    ):
-        super().__init__(network, learning_rate, momentum, weight_decay, grad_clip, nesterov, **kwargs)
-        self.auxiliary_weight, self.label_smooth = auxiliary_weight, label_smooth
-        self.drop_path_prob, self.epochs, self.steps = drop_path_prob, epochs, steps
-        self.dropout, self.seed = dropout, seed
-        self.epoch = self.add_weight(name="epoch", shape=(), initializer="zeros", trainable=False)
-        self.top5_metric = keras.metrics.Mean(name="top5")
+    def __init__(self, network, task, optimizer, seed=0, epochs=1, steps=None, **kwargs):
+        super().__init__(network, task, optimizer, seed, epochs, **kwargs)
+        self.steps = steps
         self.built = True
 
-    def _cross_entropy(self, labels, logits):
-        target = tf.one_hot(labels, logits.shape[-1])
-        target = (1 - self.label_smooth) * target + self.label_smooth / logits.shape[-1]
-        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
+    @property
+    def progress(self):
+        """How much of the run is done, from 0 to 1."""
+        if self.steps is None:
+            return super().progress
+        return tf.minimum(1.0, tf.cast(self.step.value, tf.float32) / self.steps)
 
     def train_step(self, data):
-        images, labels = data
         self.step.assign_add(1)
-        options, variables = self._dropped(tf.shape(images)[0]), self.network.trainable_variables
-        with tf.GradientTape() as tape:
-            results = self.network(images, training=True, **options)
-            logits, *auxiliary = results if isinstance(results, (tuple, list)) else (results,)
-            loss = self._cross_entropy(labels, logits)
-            total = loss + self.auxiliary_weight * sum(self._cross_entropy(labels, y) for y in auxiliary)
-        gradients = tape.gradient(total, [v.value for v in variables], unconnected_gradients="zero")
-        self.descend(optimizers.flatten(variables), optimizers.flatten(gradients))
-        return self.update_metrics(loss, logits, labels)
+        inputs = self.task.inputs(self.network, data, self.draw, progress=lambda: self.progress)
+        gradient, result = self.weight_gradient(inputs)
+        self.descend(self.weights_vector(), gradient, self.task.rate_scale(data))
+        self.task.keep(result.carry)
+        self.update_metrics(result)
+        return self.results()
 
-    def _dropped(self, batch):
-        """What the network is to drop in this step: factors, by the name of its argument."""
-        draw, network, options = tf.stack([tf.constant(self.seed, tf.int64), self.step.value]), self.network, {}
-        if self.drop_path_prob:
-            progress = self.epoch.value / self.epochs
-            if self.steps is not None:
-                progress = tf.minimum(1.0, tf.cast(self.step.value, tf.float32) / self.steps)
-            probability = self.drop_path_prob * progress * tf.reshape(network.drop_path_share, [-1, 1, 1])
-            options["drop_path"] = dropout_factors((*network.drop_path_shape, batch), probability, draw)
-        if self.dropout:
-            draw = draw + tf.constant([1 << 32, 0], tf.int64)  # numbers of their own
-            options["dropout"] = dropout_factors((batch, network.features), self.dropout, draw)
-        return options
+    def take_best(self):
+        """Sets the network to the weights that are to be tested and saved: here, the last ones."""
 
-    def test_step(self, data):
-        images, labels = data
-        logits = self.network(images, training=False)
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        return self.update_metrics(loss, logits, labels)
 
-    def update_metrics(self, loss, logits, labels):
-        hits = tf.math.in_top_k(labels, logits, min(5, logits.shape[-1]))
-        self.top5_metric.update_state(tf.cast(hits, loss.dtype))
-        return super().update_metrics(loss, logits, labels) | {"top5": self.top5_metric.result()}
+class AveragedTrainer(Trainer):
+    """Trains a language model by SGD, and from the non-monotonic trigger on by averaged SGD (AWD-LSTM, section 4).
+
+    Once the validation loss is above the best one of more than `nonmono` epochs ago, weights are averaged, for good,
+    and the average is what is evaluated.
+
+    Args:
+        network, task, optimizer, seed, epochs: as in `Trainer`.
+        nonmono: int.
+    """
+
+    def __init__(self, network, task, optimizer, seed=0, epochs=1, nonmono=5, **kwargs):
+        super().__init__(network, task, optimizer, seed, epochs, **kwargs)
+
+        def state(name, shape=(), initializer="zeros", **options):
+            return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False, **options)
+
+        size, infinite = optimizer.buffer.shape, keras.initializers.Constant(np.inf)
+        self.average = state("average", size)  # the newest weights until the averaging begins
+        self.best = state("best", size)
+        self.best_loss = state("best_loss", initializer=infinite)
+        self.averaging = state("averaging", dtype="int64")  # 0 or 1
+        self.averaged_steps = state("averaged_steps", dtype="int64")
+        self.last_scale = state("last_scale")
+        self.older_loss = state("older_loss", initializer=infinite)  # best of more than `nonmono` epochs ago
+        self.recent_losses = state("recent_losses", (nonmono,), infinite)
+        for variable in (self.average, self.best):
+            variable.assign(self.weights_vector())
+
+    def descend(self, weights, gradient, scale=1.0, count=None):
+        # PyTorch's averaged SGD takes each step with the learning rate that was set for the one before.
+        lagging = self.averaged_steps.value > 0
+        weights = super().descend(weights, gradient, tf.where(lagging, self.last_scale.value, scale), count)
+        self.last_scale.assign(scale)
+        self.averaged_steps.assign_add(self.averaging.value)
+        self.average.assign(optimizers.averaged(self.average.value, weights, self.averaged_steps.value))
+        return weights
+
+    def evaluated_network(self):
+        return Call(self.network, self.average.value)
+
+    def finish_epoch(self, loss):
+        """Takes an epoch's validation loss: keeps the best weights, and begins the averaging when it is time."""
+        if loss < float(self.best_loss.numpy()):
+            self.best_loss.assign(loss)
+            self.best.assign(self.average.value)
+        if loss > float(self.older_loss.numpy()):
+            self.averaging.assign(1)
+        if not int(self.averaging.numpy()):
+            recent = self.recent_losses.numpy()
+            self.older_loss.assign(min(float(self.older_loss.numpy()), float(recent[0])))
+            self.recent_losses.assign(np.append(recent[1:], loss))
+
+    def take_best(self):
+        """Sets the network, and what is evaluated, to the weights of the best epoch."""
+        self.average.assign(self.best.value)
+        self.set_weights_vector(self.best.value)
+
+
+class FinishEpoch(keras.callbacks.Callback):
+    """Tells `AveragedTrainer` an epoch's validation loss."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.finish_epoch(logs["val_loss"])
+
+
+def job(space, data, genotype, settings):
+    """The training of a genotype's network as a `Job`.
+
+    Args:
+        space: `spaces.base.Space`.
+        data: `tasks.image_data.ImageData` or `tasks.text_data.TextData`.
+        genotype: of the space; None where options stand for a network without one.
+        settings: `options.Settings`.
+    """
+    stream = data.training(**settings.pick(data.training))
+    network = space.network(genotype, data.inputs, **settings.pick(space.network))
+    task = data.training_task(network, **settings.pick(data.training_task))
+    sgd = optimizers.Sgd(**space.weight_sgd(**settings.pick(space.weight_sgd)))
+    steps = settings.values["epochs"] * stream.steps if space.drop_path_by_step else None
+    model = trainer(network, task, sgd, steps, **settings.pick(trainer))
+    callbacks = (FinishEpoch(),) if isinstance(model, AveragedTrainer) else ()
+    schedule = optimizers.schedule(**settings.pick(optimizers.schedule))
+    return Job(model, stream.batches, stream.steps, schedule, stream.validation, callbacks)
+
+
+def trainer(network, task, sgd, steps, *, seed, epochs, jit_compile, nonmono=None):
+    """A compiled `Trainer` by options; with `nonmono` an `AveragedTrainer`."""
+    if nonmono is None:
+        model = Trainer(network, task, sgd, seed, epochs, steps)
+    else:
+        model = AveragedTrainer(network, task, sgd, seed, epochs, nonmono)
+    model.compile(jit_compile=jit_compile)
+    return model
+
+
+def tester(network, task):
+    """A compiled `Trainer` that only tests a network."""
+    model = Trainer(network, task, optimizers.Sgd(0.0))
+    model.compile(jit_compile=False)
+    return model
+
+
+def costs(space, task, inputs, genotype, settings):
+    """What training a genotype costs, as a dictionary; arguments as in `job`, `task` from `tasks.load`."""
+    network = space.network(genotype, inputs, **settings.pick(space.network))
+    return task.costs(network, inputs, space.train_memory, **settings.pick(task.costs))

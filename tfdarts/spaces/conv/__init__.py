@@ -1,0 +1,87 @@
+"""Convolutional cells (DARTS, Liu et al. 2019, arXiv:1806.09055), with attention modules if asked (Att-DARTS)."""
+
+import numpy as np
+
+from tfdarts import operations
+from tfdarts.genotype import NONE
+from tfdarts.graph import cell_graph
+from tfdarts.spaces import base
+from tfdarts.spaces.conv import options
+from tfdarts.spaces.conv.genotype import ConvGenotype
+from tfdarts.spaces.conv.network import EvaluationNetwork
+from tfdarts.spaces.conv.supernet import Supernet
+
+
+class ConvSpace(base.Space):
+    """Pairs of convolutional cells: a normal one, and a reduction that halves the map."""
+
+    name = "conv"
+    genotype = ConvGenotype
+    network_class = EvaluationNetwork
+    recipe = "darts_cifar10"
+
+    def options(self, stage, strategy=None):
+        return options.options(stage)
+
+    def check(self, stage, strategy, values):
+        options.check(values)
+
+    def supernet(
+        self, inputs, *, init_channels, layers, nodes, multiplier, stem_multiplier, ops, location, ops_options=None
+    ):
+        known = operations.load(ops, ops_options, location=location)
+        network = Supernet(known, inputs.classes, init_channels, layers, nodes, multiplier, stem_multiplier)
+        network.build((None, *inputs.shape))
+        return network
+
+    def network(
+        self, genotype, inputs, *, init_channels, layers, auxiliary, network, stem_multiplier, ops_options=None
+    ):
+        result = EvaluationNetwork(
+            genotype,
+            inputs.classes,
+            channels=init_channels,
+            layers=layers,
+            auxiliary=auxiliary,
+            network=network,
+            stem_multiplier=stem_multiplier,
+            preprocessing=inputs.preprocessing,
+            ops_options=ops_options,
+        )
+        result.build((None, *inputs.shape))
+        return result
+
+    def random(self, count, seed, *, nodes, multiplier, ops, location):
+        """Genotypes drawn uniformly from what DARTS could find (Li and Talwalkar 2019, arXiv:1902.07638).
+
+        Each node has two different earlier states as inputs, every pair equally likely, and on each of them one of the
+        searched operations other than `none`, and one of what may follow it; one of what may end the cell.
+        """
+        known, generator = operations.load(ops, location=location), np.random.default_rng(seed)
+        concat = tuple(range(2 + nodes - multiplier, 2 + nodes))
+
+        def one_of(names):
+            names = [name for name in names if name != NONE]
+            return names[generator.integers(len(names))] if names else ""
+
+        def cell():
+            pairs = (sorted(generator.choice(2 + node, 2, replace=False)) for node in range(nodes))
+            return tuple(
+                (one_of(known.searched), int(source), one_of(known.after)) for pair in pairs for source in pair
+            )
+
+        def ends():
+            return {f"{kind}_bottleneck": one_of(known.end) for kind in ("normal", "reduce")}
+
+        return [ConvGenotype(cell(), concat, cell(), concat, ops=known.name, **ends()) for _ in range(count)]
+
+    def graphs(self, genotype):
+        result = {}
+        for kind, title, reduction in (("normal", "normal cell", False), ("reduce", "reduction cell", True)):
+            end = genotype.bottleneck(reduction)
+            output = "c_{k}" + (f" after {end}" if end else "")
+            result[kind] = cell_graph(title, genotype.edges(reduction), genotype.concat(reduction), output)
+        return result
+
+
+SPACE = ConvSpace()

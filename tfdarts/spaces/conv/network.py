@@ -3,21 +3,24 @@
 import keras
 import tensorflow as tf
 
-from tfdarts import genotype as genotypes
-from tfdarts import operations as spaces
-from tfdarts.layers.cell import Cell, FixedEdges
-from tfdarts.layers.network import AuxiliaryHead, CellNetwork, CifarStem, ImageNetStem, Linear, plan
+from tfdarts.layers.cell import Cell
+from tfdarts.layers.edges import FixedEdges
+from tfdarts.layers.heads import AuxiliaryHead, Linear
+from tfdarts.layers.network import CellNetwork, plan
+from tfdarts.layers.stems import CifarStem, ImageNetStem
+from tfdarts.operations import load
+from tfdarts.spaces.conv.genotype import ConvGenotype
 
 NETWORKS = ("cifar", "imagenet")
 
 
-def fixed_edges(space, genotype, channels, reduction, drop_skips=True):
+def fixed_edges(operations, genotype, channels, reduction, drop_skips=True):
     """The layers of an evaluation cell: one per operation, attention and state that the genotype uses.
 
     Drop-path spares the edges whose operation or attention is the identity, as in DARTS and Att-DARTS.
 
     Args:
-        space: `Space`.
+        operations: `Operations`.
         genotype: has `edges(reduction)`.
         channels: int.
         reduction: whether it is the reduction cell.
@@ -36,8 +39,8 @@ def fixed_edges(space, genotype, channels, reduction, drop_skips=True):
         stride = 2 if reduction and source < 2 else 1
         layers = []
         for (op, attention), ks in uses.items():
-            operation = space.build(op, channels, stride, len(ks), True)
-            behind = space.build(attention, channels, 1, len(ks), True, wide=True) if attention else None
+            operation = operations.build(op, channels, stride, len(ks), True)
+            behind = operations.build(attention, channels, 1, len(ks), True, wide=True) if attention else None
             spared = op == "skip_connect" and not (drop_skips and stride == 2)
             drop = not spared and attention not in ("Identity", "skip_connect")
             layers.append(FixedEdges(operation, [k // 2 for k in ks], ks, drop, behind))
@@ -50,7 +53,7 @@ class EvaluationNetwork(CellNetwork):
     """Stem, cells of a genotype, classifier, auxiliary classifier (DARTS, arXiv:1806.09055, sections 3.2 and 3.3).
 
     Args:
-        genotype: `Genotype`, or its dictionary form.
+        genotype: `ConvGenotype`, or its dictionary form.
         classes: int.
         channels: int, channels of the first cells; they double at either reduction.
         layers: int, number of cells.
@@ -85,7 +88,7 @@ class EvaluationNetwork(CellNetwork):
         super().__init__(**kwargs)
         if network not in NETWORKS:
             raise ValueError(f"`network` must be one of {', '.join(NETWORKS)}. Received: {network!r}.")
-        self.genotype = genotypes.from_dict(genotype) if isinstance(genotype, dict) else genotype
+        self.genotype = ConvGenotype.from_dict(genotype) if isinstance(genotype, dict) else genotype
         self.options = {
             "classes": classes,
             "channels": channels,
@@ -95,9 +98,9 @@ class EvaluationNetwork(CellNetwork):
             "stem_multiplier": stem_multiplier,
             "preprocessing": preprocessing,
         }
-        space = spaces.load(self.genotype.ops, ops_options)
-        space.check(self.genotype)
-        self.options["ops_options"] = space.options
+        operations = load(self.genotype.ops, ops_options)
+        operations.check(self.genotype)
+        self.options["ops_options"] = operations.options
         imagenet = network == "imagenet"
         if imagenet:
             self.stem = ImageNetStem(channels, name="stem")
@@ -108,15 +111,15 @@ class EvaluationNetwork(CellNetwork):
             concat, end = self.genotype.concat(reduction), self.genotype.bottleneck(reduction)
             bottleneck = None
             if end:
-                bottleneck = FixedEdges(space.build(end, len(concat) * width, 1, 1, True), [0], [], drop=False)
+                bottleneck = FixedEdges(operations.build(end, len(concat) * width, 1, 1, True), [0], [], drop=False)
             cells.append(
                 Cell(
                     width,
-                    fixed_edges(space, self.genotype, width, reduction),
+                    fixed_edges(operations, self.genotype, width, reduction),
                     concat,
                     len(self.genotype.edges(reduction)) // 2,
-                    space.preprocess(width, before or (index == 0 and self.stem.reduces), True),
-                    space.preprocess(width, False, True),
+                    operations.preprocess(width, before or (index == 0 and self.stem.reduces), True),
+                    operations.preprocess(width, False, True),
                     bottleneck,
                     name=f"cell_{index}",
                 )

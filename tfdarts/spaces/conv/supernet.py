@@ -4,9 +4,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdarts.genotype import NONE, Genotype
-from tfdarts.layers.cell import Cell, MixedEdges
-from tfdarts.layers.network import CifarStem, Linear, plan
+from tfdarts.layers import choices
+from tfdarts.layers.cell import Cell
+from tfdarts.layers.choices import heaviest
+from tfdarts.layers.edges import MixedEdges
+from tfdarts.layers.heads import Linear
+from tfdarts.layers.network import plan
+from tfdarts.layers.stems import CifarStem
+from tfdarts.spaces.conv.genotype import ConvGenotype
 
 
 def edge_row(node, source):
@@ -33,15 +38,7 @@ def edge_names(num_nodes):
     return tuple(f"{states[source]} to {node}" for node in range(num_nodes) for source in range(2 + node))
 
 
-def heaviest(table, names):
-    """The name of the largest weight in each row other than that of `none`, and that weight."""
-    table = np.array(table, np.float32)
-    if NONE in names:
-        table[:, names.index(NONE)] = -1.0
-    return [names[column] for column in table.argmax(-1)], table.max(-1)
-
-
-def strongest(mixing, operations, nodes):
+def strongest(mixing, table, nodes):
     """The discrete cell that mixing weights stand for (DARTS, section 2.4).
 
     Each node keeps the two incoming edges whose best operation other than `none` weighs most, the heavier first (ties:
@@ -49,13 +46,13 @@ def strongest(mixing, operations, nodes):
 
     Args:
         mixing: `(edges, operations)`, rows as in `edge_rows`.
-        operations: names of the columns.
+        table: tuple of `Choice`, one an edge.
         nodes: int.
 
     Returns:
         A tuple of `(op, source)`.
     """
-    best, weights = heaviest(mixing, operations)
+    best, weights = heaviest(mixing, table)
     cell = []
     for node in range(nodes):
         first = edge_row(node, 0)
@@ -65,25 +62,29 @@ def strongest(mixing, operations, nodes):
 
 
 class Supernet(keras.Model):
-    """Cells whose edges mix all operations of a space (DARTS, Liu et al. 2019, arXiv:1806.09055, section 2.2).
+    """Cells whose edges mix all candidate operations (DARTS, Liu et al. 2019, arXiv:1806.09055, section 2.2).
 
-    Where the space places attention modules, each edge's mixture of operations goes through a mixture of modules, or
+    Where attention modules are searched, each edge's mixture of operations goes through a mixture of modules, or
     the output of each cell does, or both (Att-DARTS, Nakai et al. 2020, section 3).
 
     It owns no architecture parameters: whoever runs it hands in the mixing weights.
 
     Args:
-        space: `Space`.
+        operations: `Operations`.
         classes: int.
         channels: int, channels of the first cells; they double at either reduction.
         layers: int, number of cells.
         nodes: int, nodes per cell.
         multiplier: int, how many of the last nodes a cell concatenates.
         stem_multiplier: int, the stem has this many times `channels`.
+        candidates: dictionary from kind of cell (`"normal"`, `"reduce"`) to the candidates of each edge, rows as in
+            `edge_rows`; None for all searched operations on every edge.
+        edges: class of the layers on the edges, called as `MixedEdges`.
 
     Call arguments:
         images: `(batch, height, width, channels_in)`.
-        mixing: dictionary of tables of mixing weights, named and shaped as in `tables`; rows as in `edge_rows`.
+        mixing: dictionary of tables of mixing weights, named as in `choices` and of the
+            `choices.shape` of each; rows as in `edge_rows`.
 
     Returns:
         Logits `(batch, classes)`.
@@ -91,41 +92,60 @@ class Supernet(keras.Model):
 
     shares_statistics = False  # every BatchNorm has moving statistics of its own
 
-    def __init__(self, space, classes, channels=16, layers=8, nodes=4, multiplier=4, stem_multiplier=3, **kwargs):
+    def __init__(
+        self,
+        operations,
+        classes,
+        channels=16,
+        layers=8,
+        nodes=4,
+        multiplier=4,
+        stem_multiplier=3,
+        candidates=None,
+        edges=MixedEdges,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if not 1 <= multiplier <= nodes:
             raise ValueError(f"`multiplier` must be from 1 to nodes ({nodes}). Received: {multiplier}.")
-        self.space, self.nodes, self.multiplier = space, nodes, multiplier
+        self.operations, self.nodes, self.multiplier = operations, nodes, multiplier
+        self.choices = self._choices(candidates or {})
         self.stem = CifarStem(stem_multiplier * channels, name="stem")
         cells = []
         for index, (width, reduction, before) in enumerate(plan(layers, channels)):
+            table = self.choices["reduce" if reduction else "normal"]
             outgoing = []
-            for source, (targets, _) in enumerate(edge_rows(nodes)):
-                then = MixedEdges(space, space.after, width, 1, targets, wide=True) if space.after else None
-                stride = 2 if reduction and source < 2 else 1
-                outgoing.append((MixedEdges(space, space.searched, width, stride, targets, then=then),))
-            concat = range(2 + nodes - multiplier, 2 + nodes)
-            end = MixedEdges(space, space.end, multiplier * width, 1, (0,), wide=True) if space.end else None
-            inputs = (space.preprocess(width, halve, False) for halve in (before, False))
+            for source, (targets, rows) in enumerate(edge_rows(nodes)):
+                then, stride = None, 2 if reduction and source < 2 else 1
+                if operations.after:
+                    behind = [operations.after] * len(targets)
+                    then = edges(operations, behind, width, 1, targets, wide=True)
+                own = [table[row].candidates for row in rows]
+                outgoing.append((edges(operations, own, width, stride, targets, then=then),))
+            concat, end = range(2 + nodes - multiplier, 2 + nodes), None
+            if operations.end:
+                end = edges(operations, [operations.end], multiplier * width, 1, (0,), wide=True)
+            inputs = (operations.preprocess(width, halve, False) for halve in (before, False))
             cells.append(Cell(width, outgoing, concat, nodes, *inputs, end, name=f"cell_{index}"))
         self.cells = tuple(cells)
         self.cell_is_reduction = tuple(reduction for _, reduction, _ in plan(layers, channels))
         self.classifier = Linear(classes, name="classifier")
 
-    @property
-    def tables(self):
-        """The tables of mixing weights that it takes: name to the names of rows (edges) and columns (candidates)."""
-        edges, kinds = edge_names(self.nodes), ("normal", "reduce")
-        tables = {kind: (edges, self.space.searched) for kind in kinds}
-        if self.space.after:
-            tables |= {kind + "_after": (edges, self.space.after) for kind in kinds}
-        if self.space.end:
-            tables |= {kind + "_end": (("c_{k}",), self.space.end) for kind in kinds}
-        return tables
+    def _choices(self, candidates):
+        """The choices that make its architecture: table of mixing weights to a tuple of `Choice`."""
+        names, kinds, result = edge_names(self.nodes), ("normal", "reduce"), {}
+        for kind in kinds:
+            own = candidates.get(kind, [self.operations.searched] * len(names))
+            result[kind] = tuple(choices.Choice(name, tuple(ops)) for name, ops in zip(names, own, strict=True))
+        if self.operations.after:
+            result |= {kind + "_after": choices.alike(names, self.operations.after) for kind in kinds}
+        if self.operations.end:
+            result |= {kind + "_end": choices.alike(("c_{k}",), self.operations.end) for kind in kinds}
+        return result
 
     def build(self, shape):
         # Runs the network once on symbolic maps, so that every layer knows its shapes.
-        mixing = {name: keras.KerasTensor((len(rows), len(columns))) for name, (rows, columns) in self.tables.items()}
+        mixing = {name: keras.KerasTensor(choices.shape(table)) for name, table in self.choices.items()}
         self.compute_output_spec(keras.KerasTensor(shape), mixing, training=True)
         self.built = True
 
@@ -138,21 +158,21 @@ class Supernet(keras.Model):
 
     def _by_source(self, mixing, kind):
         """Splits the tables of a kind of cell by state, then by candidate; done once for all cells of the kind."""
-        table = tf.concat([mixing[kind], mixing[kind + "_after"]], 1) if self.space.after else mixing[kind]
+        table = tf.concat([mixing[kind], mixing[kind + "_after"]], 1) if self.operations.after else mixing[kind]
         rows = [rows for _, rows in edge_rows(self.nodes)]
         ordered = tf.gather(table, [row for group in rows for row in group])
         weights = [tf.unstack(part, axis=1) for part in tf.split(ordered, [len(group) for group in rows])]
-        return weights + [tf.unstack(mixing[kind + "_end"], axis=1)] if self.space.end else weights
+        return weights + [tf.unstack(mixing[kind + "_end"], axis=1)] if self.operations.end else weights
 
     def genotype(self, mixing):
-        """The `Genotype` that mixing weights stand for, attention being each edge's and each cell's heaviest."""
+        """The `ConvGenotype` that mixing weights stand for, attention being each edge's and each cell's heaviest."""
         fields = {}
         for kind in ("normal", "reduce"):
-            cell = strongest(mixing[kind], self.space.searched, self.nodes)
-            if self.space.after:
-                best, _ = heaviest(mixing[kind + "_after"], self.space.after)
+            cell = strongest(mixing[kind], self.choices[kind], self.nodes)
+            if self.operations.after:
+                best, _ = heaviest(mixing[kind + "_after"], self.choices[kind + "_after"])
                 cell = tuple((op, source, best[edge_row(k // 2, source)]) for k, (op, source) in enumerate(cell))
             fields |= {kind: cell, kind + "_concat": tuple(range(2 + self.nodes - self.multiplier, 2 + self.nodes))}
-            if self.space.end:
-                fields[kind + "_bottleneck"] = heaviest(mixing[kind + "_end"], self.space.end)[0][0]
-        return Genotype(**fields, ops=self.space.name)
+            if self.operations.end:
+                fields[kind + "_bottleneck"] = heaviest(mixing[kind + "_end"], self.choices[kind + "_end"])[0][0]
+        return ConvGenotype(**fields, ops=self.operations.name)

@@ -1,4 +1,4 @@
-"""The papers' optimizers as pure functions, in PyTorch's form.
+"""The papers' optimizers, in PyTorch's form: pure functions, and small layers that hold their variables.
 
 Keras's own decouple weight decay from the gradient, keep the learning rate inside the velocity and put Adam's epsilon
 inside the bias correction: other numbers after two steps. All tensors may have any shape; the networks' weights come
@@ -7,6 +7,7 @@ as one flat vector (`flatten`), so that an update is a handful of kernels whatev
 
 import math
 
+import keras
 import tensorflow as tf
 
 
@@ -95,6 +96,26 @@ def restarts(start, end, period, factor):
     return rate
 
 
+def schedule(
+    *,
+    epochs,
+    learning_rate,
+    learning_rate_min=None,
+    schedule="cosine",
+    gamma=None,
+    restart_epochs=None,
+    restart_factor=None,
+):
+    """The learning rate by options, as a function of the epoch; constant where no end of it is given (text)."""
+    if schedule == "exponential":
+        return exponential(learning_rate, gamma)
+    if schedule == "restarts":
+        return restarts(learning_rate, learning_rate_min, restart_epochs, restart_factor)
+    if learning_rate_min is None:
+        return lambda epoch: learning_rate
+    return cosine(learning_rate, learning_rate_min, epochs)
+
+
 def averaged(average, w, count):
     """Running average of averaged SGD (Polyak and Juditsky 1992), as PyTorch's ASGD with `t0 = 0` keeps it.
 
@@ -107,3 +128,88 @@ def averaged(average, w, count):
     """
     share = 1 / tf.cast(tf.maximum(count - 1, 1), w.dtype)
     return (1 - share) * average + share * w
+
+
+class Sgd(keras.layers.Layer):
+    """SGD of one vector of weights, with its momentum buffer as a variable; `sgd` has the formula.
+
+    Args:
+        learning_rate: of the first step; whoever steps hands in the rate that holds then.
+        momentum, weight_decay, nesterov: as in `sgd`.
+        grad_clip: largest norm of the gradient.
+    """
+
+    def __init__(
+        self, learning_rate, momentum=0.0, weight_decay=0.0, grad_clip=math.inf, nesterov=False, name="sgd"
+    ):
+        super().__init__(name=name)
+        self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay
+        self.grad_clip, self.nesterov = grad_clip, nesterov
+
+    def build(self, size):
+        """Makes the buffer for weights `(size,)`."""
+        self.buffer = self.add_weight(name="momentum", shape=(size,), initializer="zeros", trainable=False)
+        self.built = True
+
+    def update(self, weights, gradient, rate, count):
+        """One step.
+
+        Args:
+            weights, gradient: vectors.
+            rate: learning rate.
+            count: number of this step, from 1; SGD does not depend on it, `Adam` does.
+
+        Returns:
+            The new weights.
+        """
+        gradient, _ = clip(gradient, self.grad_clip)
+        weights, buffer = sgd(
+            weights, gradient, self.buffer.value, rate, self.momentum, self.weight_decay, self.nesterov
+        )
+        self.buffer.assign(buffer)
+        return weights
+
+
+class Adam(keras.layers.Layer):
+    """Adam of one vector, with its moments as variables; `adam` has the formula.
+
+    Args:
+        learning_rate, weight_decay, grad_clip: as in `Sgd`.
+        betas: as in `adam`.
+        epsilon: as in `adam`.
+        epsilon_before_correction: whether epsilon is added before the second moment is corrected, as TensorFlow 1 does.
+    """
+
+    def __init__(
+        self,
+        learning_rate,
+        betas=(0.9, 0.999),
+        weight_decay=0.0,
+        grad_clip=math.inf,
+        epsilon=1e-8,
+        epsilon_before_correction=False,
+        name="adam",
+    ):
+        super().__init__(name=name)
+        self.learning_rate, self.betas, self.weight_decay = learning_rate, betas, weight_decay
+        self.grad_clip, self.epsilon, self.epsilon_before_correction = grad_clip, epsilon, epsilon_before_correction
+
+    def build(self, size):
+        """Makes the moments for weights `(size,)`."""
+        self.m = self.add_weight(name="m", shape=(size,), initializer="zeros", trainable=False)
+        self.v = self.add_weight(name="v", shape=(size,), initializer="zeros", trainable=False)
+        self.built = True
+
+    def update(self, weights, gradient, rate, count):
+        """One step; arguments and result as in `Sgd.update`."""
+        if self.grad_clip != math.inf:
+            gradient, _ = clip(gradient, self.grad_clip)
+        epsilon = self.epsilon
+        if self.epsilon_before_correction:
+            epsilon = epsilon / tf.sqrt(1 - tf.pow(self.betas[1], tf.cast(count, weights.dtype)))
+        weights, m, v = adam(
+            weights, gradient, self.m.value, self.v.value, count, rate, self.betas, self.weight_decay, epsilon
+        )
+        self.m.assign(m)
+        self.v.assign(v)
+        return weights

@@ -1,0 +1,420 @@
+"""The public functions: what notebooks and command lines call."""
+
+import dataclasses
+import pathlib
+import typing
+
+import keras
+import numpy as np
+
+from tfdarts import recipes, spaces, strategies, tasks
+from tfdarts.classifier import Classifier
+from tfdarts.errors import UserError
+from tfdarts.genotype import Genotype
+from tfdarts.runs import environment
+from tfdarts.runs.callbacks import GenotypeCallback
+from tfdarts.runs.fit import fit
+from tfdarts.runs.folder import RunFolder
+from tfdarts.saving import load_model
+from tfdarts.spaces import genotypes
+from tfdarts.spaces.base import ImageInputs
+from tfdarts.strategies.parts import Part
+from tfdarts.training import trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """A search that has ended.
+
+    In a notebook it shows its cells.
+
+    Attributes:
+        genotype: what it found.
+        history: dictionary from metric to a list of its values, one an epoch; as `keras.callbacks.History.history`.
+        mixing: dictionary from table to the last mixing weights, `(choices, candidates)` numpy arrays.
+        choices: dictionary from table to a tuple of `layers.choices.Choice`, what its rows and columns are.
+        folder: `pathlib.Path` of the run; None without a log folder.
+        model: the Keras model that searched: a `Darts` or an `Enas`.
+    """
+
+    genotype: Genotype
+    history: dict
+    mixing: dict
+    choices: dict
+    folder: pathlib.Path | None
+    model: keras.Model
+
+    def _repr_html_(self):
+        from tfdarts.report.drawing import svgs
+
+        return "".join(svgs(self.genotype, spaces.load(self.genotype.space).graphs(self.genotype)))
+
+
+def search(
+    data: typing.Any = None,
+    *,
+    recipe: str | None = None,
+    space: str | None = None,
+    strategy: str | None = None,
+    logdir: str | None = None,
+    callbacks: typing.Sequence[keras.callbacks.Callback] = (),
+    parts: typing.Sequence[Part] = (),
+    **options: typing.Any,
+) -> Search:
+    """Searches an architecture.
+
+    Args:
+        data: what to search on; None for the recipe's data set. Of images: a pair of arrays `(x, y)`, pixels from 0 to
+            255 `(n, height, width)` or `(n, height, width, channels)` and integer labels `(n,)`; a `tf.data.Dataset` of
+            such `(image, label)`, which is read into memory; a name as `--dataset` takes (`"cifar10"`,
+            `"folder:photos"`). Of text: a folder with `train.txt`, `valid.txt` and `test.txt`, `"topics"`, or a
+            dictionary from `"train"`, `"valid"` and `"test"` to text.
+        recipe: name of a paper's hyperparameters; None for the space's.
+        space: name of the search space, or dotted path of a module with `SPACE`; None for the recipe's, or `"conv"`.
+        strategy: `"darts"`, `"enas"` or `"random_ws"`; None for the recipe's.
+        logdir: folder of all runs; None to write nothing.
+        callbacks: Keras callbacks, run before an epoch's checkpoint.
+        parts: what is to differ from plain DARTS, see `Part`.
+        options: any option of the command line, by name: `epochs=5`.
+
+    Returns:
+        A `Search`.
+
+    Raises:
+        UserError: for options, data or operations that cannot be, with a sentence.
+
+    Example:
+
+    >>> import numpy as np, tfdarts
+    >>> x, y = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8), np.arange(60) % 3
+    >>> tiny = {"init_channels": 2, "layers": 3, "nodes": 1, "multiplier": 1, "batch_size": 15, "unrolled": False}
+    >>> found = tfdarts.search((x, y), recipe="digits", epochs=1, **tiny)
+    >>> len(found.genotype.normal), found.mixing["normal"].shape, found.folder
+    (2, (2, 8), None)
+    """
+    given = options | ({} if strategy is None else {"strategy": strategy})
+    settings = recipes.resolve(recipe, "search", _with_name(data, given, recipes.space_of(recipe, space)), space)
+    if settings.strategy == "random":
+        raise UserError("random architectures need no search; call tfdarts.random_genotypes")
+    environment.configure(settings.values["seed"], settings.values["deterministic"])
+    source, where = _read(data, None, settings), spaces.load(settings.space)
+    job = strategies.load(settings.strategy).job(where, source, settings, parts)
+    folder = _folder(logdir, settings, source)
+    found = fit_search(job, settings, folder, callbacks)
+    if folder:
+        folder.write("genotype.json", found.genotype.to_json())
+    return found
+
+
+def fit_search(job, settings, folder, callbacks=()):
+    """Fits a search, and writes its genotype and mixing weights after every epoch if there is a folder.
+
+    Args:
+        job: `Job`.
+        settings: `options.Settings`.
+        folder: `RunFolder`, or None.
+        callbacks: as in `search`.
+
+    Returns:
+        A `Search`.
+    """
+    callbacks = (*callbacks, GenotypeCallback(folder)) if folder else callbacks
+    fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
+    mixing = {name: np.asarray(table) for name, table in job.model.mixing().items()}
+    genotype, path = job.model.genotype(), folder.folder if folder else None
+    return Search(genotype, fitted.history, mixing, job.model.choices, path, job.model)
+
+
+def random_genotypes(
+    count: int = 10,
+    *,
+    recipe: str | None = None,
+    space: str | None = None,
+    seed: int = 0,
+    **options: typing.Any,
+) -> list[Genotype]:
+    """Draws genotypes uniformly from what a search could find: the baseline of every search.
+
+    Random search is hard to beat (Li and Talwalkar 2019, arXiv:1902.07638).
+
+    Args:
+        count: how many.
+        recipe, space, options: as in `search`.
+        seed: the same seed gives the same genotypes.
+
+    Returns:
+        A list of genotypes.
+
+    Raises:
+        UserError: for options that cannot be.
+
+    Example:
+
+    >>> import tfdarts
+    >>> [genotype.space for genotype in tfdarts.random_genotypes(2, space="macro", layers=4)]
+    ['macro', 'macro']
+    """
+    given = options | {"strategy": "random", "samples": count, "seed": seed}
+    return run_random(recipes.resolve(recipe, "search", given, space))
+
+
+def run_random(settings):
+    """The genotypes that settings with the strategy `"random"` draw."""
+    space = spaces.load(settings.space)
+    return strategies.load(recipes.own_strategy(settings.recipe, space)).random(space, settings)
+
+
+def train(
+    genotype: Genotype | str | None,
+    data: typing.Any = None,
+    test: typing.Any = None,
+    *,
+    recipe: str | None = None,
+    space: str | None = None,
+    logdir: str | None = None,
+    callbacks: typing.Sequence[keras.callbacks.Callback] = (),
+    **options: typing.Any,
+) -> keras.Model:
+    """Trains the network of a genotype.
+
+    Args:
+        genotype: a genotype, the name of a shipped one, or a file.
+        data: what to train on, as in `search`.
+        test: images to test on, in the forms of `data`; None for the data set's own. Of arrays without test images, a
+            tenth is held out.
+        recipe, space, logdir, callbacks, options: as in `search`.
+
+    Returns:
+        A Keras model. Of images a `Classifier`, which takes pixels as they came and gives probabilities; of text an
+        `EvaluationLanguageModel`. It has `results`, a dictionary of test results and costs; `training_history`, as
+        `Search.history`; and `folder`, of the run, or None.
+
+    Raises:
+        UserError: for options, data or genotypes that cannot be, with a sentence.
+
+    Example:
+
+    >>> import numpy as np, tfdarts
+    >>> x, y = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8), np.arange(60) % 3
+    >>> tiny = {"init_channels": 2, "layers": 3, "batch_size": 30}
+    >>> model = tfdarts.train("DARTS_V2", (x, y), (x[:9], y[:9]), recipe="digits", epochs=1, **tiny)
+    >>> model.predict(x[:4], verbose=0).shape
+    (4, 3)
+    >>> sorted(model.results)[:3]
+    ['multiply_adds', 'parameters', 'parameters_auxiliary']
+    """
+    if isinstance(genotype, str):
+        genotype = load(genotype, recipes.space_of(recipe, space))
+    space = space or (genotype.space if genotype else None)
+    settings = recipes.resolve(recipe, "train", _with_name(data, options, recipes.space_of(recipe, space)), space)
+    settings = settings.but(**spaces.load(settings.space).options_of(genotype)) if genotype else settings
+    environment.configure(settings.values["seed"], settings.values["deterministic"])
+    source, where = _read(data, test, settings), spaces.load(settings.space)
+    job = trainer.job(where, source, genotype, settings)
+    folder = _folder(logdir, settings, source)
+    if folder and genotype:
+        folder.write("genotype.json", genotype.to_json())
+    results, history = fit_training(job, settings, source, folder, callbacks)
+    model = job.model.network
+    if where.task == "images":
+        model = Classifier(model, pixels=True)
+        model.build((None, *source.inputs.shape))
+    model.results, model.training_history, model.folder = results, history, folder.folder if folder else None
+    return model
+
+
+def fit_training(job, settings, data, folder, callbacks=()):
+    """Fits, tests and saves a training.
+
+    Args:
+        job: `Job`.
+        settings: `options.Settings`.
+        data: that it is tested on.
+        folder: `RunFolder`, or None.
+        callbacks: as in `train`.
+
+    Returns:
+        Its test results and costs, a dictionary; the history of its metrics, as `Search.history`.
+    """
+    fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
+    job.model.take_best()
+    results = data.results(job.model, **settings.pick(data.results)) | {"seconds": round(fitted.seconds, 1)}
+    if folder:
+        folder.save_json("results.json", results)
+        job.model.network.save(folder.folder / "model.keras")
+    return results, fitted.history
+
+
+def evaluate(
+    model: keras.Model | str, data: typing.Any = None, *, data_dir: str | None = None, batch_size: int | None = None
+) -> dict:
+    """Tests a trained model.
+
+    Args:
+        model: what `train` returned, or the path of a `model.keras`.
+        data: images to test on, in the forms of `search`, or the name of a data set or text with the same classes or
+            words; None for what it was trained on.
+        data_dir: folder of data prepared by TensorFlow Datasets; None for its own.
+        batch_size: images per step; None for 96. Text has none.
+
+    Returns:
+        A dictionary: of images error, accuracy and top-5 accuracy in percent; of text perplexities.
+
+    Raises:
+        UserError: if the model or the data cannot be read, or do not belong together.
+
+    Example:
+
+    >>> import numpy as np, tfdarts
+    >>> x, y = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8), np.arange(60) % 3
+    >>> tiny = {"init_channels": 2, "layers": 3, "batch_size": 30}
+    >>> model = tfdarts.train("DARTS_V2", (x, y), recipe="digits", epochs=1, **tiny)
+    >>> sorted(tfdarts.evaluate(model, (x, y)))
+    ['test_accuracy_percent', 'test_error_percent', 'top5_accuracy_percent']
+    """
+    if isinstance(model, (str, pathlib.Path)):
+        model = load_trained(model)
+    network = model.network if isinstance(model, Classifier) else model
+    task = tasks.load(network.task)
+    if network.task == "text":
+        if data_dir is not None or batch_size is not None:
+            raise UserError("a language model takes no --data_dir and no --batch_size; leave them out")
+        source = task.load_for(network, data)
+        return source.test_results(trainer.tester(network, source.test_task(network)))
+    if data is None or isinstance(data, str):
+        source = task.load_for(network, data, data_dir)
+    else:
+        source = task.for_testing(network, data)
+    learner = trainer.tester(network, source.test_task(network))
+    return source.test_results(learner, batch_size=batch_size or 96)
+
+
+def load_trained(path, ops=None, space=None):
+    """Loads a saved model; as `saving.load_model`, with sentences for users.
+
+    Raises:
+        UserError: if there is no such file, or it holds something else.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    try:
+        return load_model(path, ops, space)
+    except ValueError as error:
+        raise UserError(f"cannot load {path}: {error}") from error
+
+
+def build(
+    genotype: Genotype | str,
+    input_shape: tuple,
+    classes: int,
+    *,
+    space: str | None = None,
+    channels: int | None = None,
+    layers: int | None = None,
+    auxiliary: bool = False,
+    ops: str | None = None,
+) -> keras.Model:
+    """Builds the network of a genotype for images, as a plain Keras model with new weights.
+
+    Args:
+        genotype: a genotype, the name of a shipped one (`list_genotypes`), or a file.
+        input_shape: `(height, width, channels)` of the images, which the model takes as they are, normalized or not.
+        classes: number of classes.
+        space: space of a shipped genotype's name; None for `"conv"`.
+        channels: channels of the first layers; None for the paper's.
+        layers: number of cells; None for the paper's.
+        auxiliary: whether training has an auxiliary head, if the space knows one.
+        ops: where the genotype's operation module lies now, if it has moved.
+
+    Returns:
+        A `Classifier`, which gives probabilities `(batch, classes)`.
+
+    Raises:
+        UserError: if there is no such genotype, or it takes no images.
+
+    Example:
+
+    >>> import tfdarts
+    >>> tfdarts.build("DARTS_V2", input_shape=(32, 32, 3), classes=10, channels=4, layers=3).output_shape
+    (None, 10)
+    """
+    genotype = load(genotype, space) if isinstance(genotype, str) else genotype
+    genotype = genotype.with_module(ops) if ops else genotype
+    where = spaces.load(genotype.space)
+    if where.task != "images":
+        raise UserError(f"the space {where.name} is not for images, so it makes no classifier; train it on text")
+    names = {"init_channels": channels, "layers": layers, "nhid": channels, "auxiliary": auxiliary}
+    settings = recipes.resolve(None, "train", {}, where.name)
+    known = {name: value for name, value in names.items() if value is not None and name in settings.values}
+    settings = settings.but(**known, **where.options_of(genotype))
+    network = where.network(genotype, ImageInputs(tuple(input_shape), classes), **settings.pick(where.network))
+    model = Classifier(network)
+    model.build((None, *input_shape))
+    return model
+
+
+def load(source: str, space: str | None = None) -> Genotype:
+    """Reads a genotype.
+
+    Args:
+        source: the name of a shipped one, a JSON file, or a text file that holds `Genotype(...)`.
+        space: space of the name; None for `"conv"`.
+
+    Returns:
+        A genotype.
+
+    Raises:
+        GenotypeError: with a sentence that says what is wrong.
+
+    Example:
+
+    >>> import tfdarts
+    >>> tfdarts.load("DARTS_V1").skip_connections()
+    6
+    """
+    return genotypes.load(source, space or "conv")
+
+
+def list_genotypes(space: str = "conv") -> list[str]:
+    """Names of the genotypes that ship with the program.
+
+    Args:
+        space: name of a space.
+
+    Returns:
+        A sorted list of names.
+
+    Example:
+
+    >>> import tfdarts
+    >>> tfdarts.list_genotypes("macro")
+    ['ENAS']
+    """
+    return genotypes.names(space)
+
+
+def _with_name(data, options, space):
+    """Options with the name of the data set, if the data is given by name."""
+    if not isinstance(data, str):
+        return options
+    return options | {"data" if spaces.load(space).task == "text" else "dataset": data}
+
+
+def _read(data, test, settings):
+    """The data of a run: the option's data set, or what the user handed over."""
+    task = tasks.load(spaces.load(settings.space).task)
+    if data is None or isinstance(data, str):
+        if test is not None:
+            raise UserError("`test` goes with arrays; a data set by name has its own test images")
+        return task.load(**settings.pick(task.load))
+    return task.from_memory(data, test, **settings.pick(task.from_memory))
+
+
+def _folder(logdir, settings, data):
+    if logdir is None:
+        return None
+    return RunFolder.start(logdir, settings.to_config() | {"data_info": data.remembered})
+
+
+__all__ = ["Search", "build", "evaluate", "list_genotypes", "load", "random_genotypes", "search", "train"]

@@ -1,0 +1,136 @@
+"""Trains and tests the network of a genotype: `tfdarts train --arch DARTS_V2` or `--genotype_file FILE`.
+
+Writes `logs/eval_arch/<time>/`: metrics, TensorBoard events, a checkpoint, `results.json`, `model.keras`.
+"""
+
+import json
+import pathlib
+
+from absl import flags
+
+from tfdarts import api, spaces, tasks
+from tfdarts.cli import commands
+from tfdarts.cli import flags as cli
+from tfdarts.cli.recipes import table
+from tfdarts.errors import UserError
+from tfdarts.runs import environment
+from tfdarts.spaces import genotypes
+from tfdarts.training import trainer
+
+
+def main():
+    """The command `tfdarts train`, and `train.py`."""
+    cli.run(train, define(), positional=True)
+
+
+def define():
+    """The command's flags, not yet parsed."""
+    values = flags.FlagValues()
+    own = {"flag_values": values}
+    cli.define(values, "train")
+    flags.DEFINE_string(
+        "genotype_file",
+        None,
+        "genotype: a JSON file, or a text with Genotype(...); several files are trained in turn",
+        **own,
+    )
+    flags.DEFINE_alias("arch_path", "genotype_file", **own)
+    names = ", ".join(genotypes.names())
+    flags.DEFINE_string("arch", None, f"genotype by name: {names}; --space for other spaces' names", **own)
+    text = "where the genotype's operation module lies now, if it has moved; another is refused"
+    flags.DEFINE_string("ops", None, text, **own)
+    return values
+
+
+def load_genotypes(values, more):
+    """The genotypes that the flags name (`more` are further files behind `--genotype_file`), or the resumed run's.
+
+    None stands for a network that needs no genotype.
+    """
+    if more and values.genotype_file is None:
+        raise UserError(f"unknown argument {more[0]!r}; options start with --")
+    if values.resume is not None:
+        if values.genotype_file is not None or values.arch is not None:
+            raise UserError("--resume goes on with the run's own genotype; leave out --genotype_file and --arch")
+        path = pathlib.Path(values.resume, "genotype.json")
+        return [_with_module(values, genotypes.load(path, values.space))] if path.exists() else [None]
+    name = cli.space(values)
+    space, given = spaces.load(name), cli.given(values, "train")
+    determining = {option: given[option] for option in space.determined_options if option in given}
+    if determining and space.needs_no_genotype(**determining):
+        if values.genotype_file is not None or values.arch is not None:
+            named = ", ".join(f"--{option} {value}" for option, value in determining.items())
+            raise UserError(f"{named} has no genotype; leave out --genotype_file and --arch")
+        return [None]
+    if (values.genotype_file is None) == (values.arch is None):
+        raise UserError("give either --genotype_file FILE or --arch NAME")
+    if values.arch is not None and values.arch not in [*genotypes.names(name), *genotypes.ALIASES]:
+        raise UserError(f"no genotype is called {values.arch!r}; there are {', '.join(genotypes.names(name))}")
+    files = [values.genotype_file or values.arch, *more]
+    return [_with_module(values, genotypes.load(file, name)) for file in files]
+
+
+def _with_module(values, genotype):
+    return genotype if values.ops is None else genotype.with_module(values.ops)
+
+
+def _check_determined(values, found):
+    """Raises UserError for a given option that a genotype determines otherwise."""
+    given = cli.given(values, "train")
+    for genotype in found:
+        determined = spaces.load(genotype.space).options_of(genotype) if genotype else {}
+        for name, value in determined.items():
+            if given.get(name, value) != value:
+                raise UserError(f"--{name} {given[name]} contradicts the genotype; leave it out")
+
+
+def train(values, more):
+    """Trains what the flags and further files name, one after the other."""
+    found = load_genotypes(values, more)
+    if values.resume is None:
+        _check_determined(values, found)
+    settings, remembered = cli.settings(values, "train", found)
+    if values.show:
+        return print(table(settings))
+    environment.configure(settings.values["seed"], settings.values["deterministic"])
+    space = spaces.load(settings.space)
+    task = tasks.load(space.task)
+    if values.dry_run:
+        inputs = task.known_inputs(**settings.pick(task.known_inputs))
+        for genotype in found:
+            print(json.dumps(trainer.costs(space, task, inputs, genotype, _own(settings, space, genotype))))
+        return
+    data = task.load(remembered=remembered, **settings.pick(task.load))
+    results = []
+    for genotype in found:
+        environment.forget(settings.values["seed"])  # each is trained as if it were alone
+        results.append(train_and_test(values, space, data, genotype, _own(settings, space, genotype)))
+    if len(results) > 1:
+        print_table([values.genotype_file, *more], results)
+
+
+def _own(settings, space, genotype):
+    """The settings with the options that a genotype determines."""
+    return settings.but(**space.options_of(genotype)) if genotype else settings
+
+
+def train_and_test(values, space, data, genotype, settings):
+    """One run: trains the network of a genotype, tests and saves it; returns its results."""
+    job = trainer.job(space, data, genotype, settings)
+    config = settings.to_config() | {"data_info": data.remembered}
+    folder = cli.start_run(values, config)
+    if genotype:
+        folder.write("genotype.json", genotype.to_json())
+    print(f"training, run in {folder.folder}")
+    results, _ = api.fit_training(job, settings, data, folder)
+    print(json.dumps(results))
+    print(f"test it again: {commands.evaluate(config, folder.folder)}")
+    return results
+
+
+def print_table(names, results):
+    """The results of several genotypes, one a line, the best first."""
+    (column, *_) = results[0]  # test error or perplexity
+    print(f"{column.removesuffix('_percent').replace('_', ' '):>15}  {'parameters':>10}  genotype")
+    for result, name in sorted(zip(results, names), key=lambda pair: pair[0][column]):
+        print(f"{result[column]:15.2f}  {result['parameters']:>10,}  {name}")

@@ -1,0 +1,86 @@
+"""Options of the strategies."""
+
+from tfdarts.options import Option
+from tfdarts.training.options import RESTARTS
+
+
+def strategy(default):
+    """The option that chooses the strategy, and what `random` needs."""
+    return {
+        "strategy": Option(
+            default,
+            "darts (gradient descent); enas (a controller over shared weights); random_ws (uniform draws over shared "
+            "weights); random (write --samples architectures drawn uniformly, the baseline of any search)",
+            random=True,
+        ),
+        "samples": Option(
+            10, "architectures that --strategy random draws", only_with=("strategy", "random"), random=True
+        ),
+    }
+
+
+DARTS = strategy("darts") | {
+    "unrolled": Option(False, "second-order search: look one step of the weights ahead"),
+    "arch_learning_rate": Option(3e-4, "learning rate of the Adam that steps the architecture parameters"),
+    "arch_weight_decay": Option(
+        1e-3, "weight decay of the architecture parameters, added to their gradient", zero=True
+    ),
+}
+ENAS = strategy("enas") | {
+    "controller_optim": Option("adam", "optimizer of the controller", choices=("adam", "sgd"), controller=True),
+    "controller_lr_cosine": Option(
+        False, "let the controller's learning rate fall from --controller_lr_max by half a cosine", controller=True
+    ),
+    "controller_lr": Option(
+        1e-3,
+        "learning rate of the controller without --controller_lr_cosine",
+        only_with=("controller_lr_cosine", False),
+        controller=True,
+    ),
+    "controller_lr_max": Option(
+        1e-3,
+        "start of the controller's cosine schedule, a learning rate",
+        only_with=("controller_lr_cosine", True),
+        controller=True,
+    ),
+    "controller_lr_min": Option(
+        1e-4,
+        "end of the controller's cosine schedule, a learning rate",
+        zero=True,
+        only_with=("controller_lr_cosine", True),
+        controller=True,
+    ),
+    "controller_hid": Option(64, "units of the controller's LSTM", controller=True),
+    "controller_max_step": Option(50, "updates of the controller in an epoch", controller=True),
+    "entropy_coeff": Option(1e-4, "weight of the controller's entropy in the reward", zero=True, controller=True),
+    "ema_baseline_decay": Option(
+        0.99,
+        "share of the old value in the reward's moving average, the controller's baseline",
+        zero=True,
+        fraction=True,
+        controller=True,
+    ),
+    "tanh_c": Option(1.5, "largest magnitude of the controller's logits", controller=True),
+    "shared_optim": Option("sgd", "optimizer of the shared weights", choices=("sgd", "adam")),
+    "shared_lr": Option(0.05, "learning rate of the shared weights in the first epoch"),
+    "shared_max_step": Option(0, "steps of the shared weights in an epoch; 0: one pass over the data", zero=True),
+    "derive_num_sample": Option(
+        100,
+        "architectures that are drawn and scored at the end of an epoch, the best of which is kept",
+        resume="change",
+    ),
+}
+ENAS_IMAGES = ENAS | RESTARTS | {
+    "shared_lr_min": Option(5e-4, "learning rate of the shared weights where each cosine ends", zero=True),
+    "momentum": Option(
+        0.9,
+        "momentum of the shared weights' SGD",
+        zero=True,
+        fraction=True,
+        only_with=("shared_optim", "sgd"),
+    ),
+    "weight_decay": Option(5e-4, "weight decay of the shared weights, added to their gradient", zero=True),
+    "controller_num_aggregate": Option(
+        20, "architectures that an update of the controller averages", controller=True
+    ),
+}  # fmt: skip

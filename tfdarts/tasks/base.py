@@ -1,0 +1,111 @@
+"""What a task is: how a batch becomes a loss, and a result a score."""
+
+import typing
+
+import keras
+import tensorflow as tf
+
+TRAIN, VALID = 0, 1  # which of a search's two batches a pass is on
+
+
+class Pass(typing.NamedTuple):
+    """What a run of the network on a batch gave.
+
+    Attributes:
+        loss: scalar, without penalties.
+        logits: `(..., classes)`.
+        labels: `(...)`, of the same first axes.
+        carry: what the next batch goes on from, a tuple of tensors.
+    """
+
+    loss: tf.Tensor
+    logits: tf.Tensor
+    labels: tf.Tensor
+    carry: tuple = ()
+
+
+class Task(keras.layers.Layer):
+    """Base class of tasks; its variables, if any, are what is carried from batch to batch.
+
+    Attributes:
+        scores: names of what `scored` measures.
+        overflowing: names of metrics that may be infinite in a sound run.
+        dropout_stream: added to a draw's first number by the dropout that every task has.
+    """
+
+    scores = ("accuracy",)
+    overflowing = ()
+    dropout_stream = 0
+
+    def draw(self, seed, step, part=TRAIN):
+        """Seed of a pass's random numbers, two integers.
+
+        Args:
+            seed: int, the run's.
+            step: number of the step.
+            part: `TRAIN` or `VALID`.
+        """
+        raise NotImplementedError
+
+    def inputs(self, network, batch, draw, part=TRAIN, progress=None, penalized=True, restart=False):
+        """What a pass runs on, made of a batch: tensors, the same structure for both parts.
+
+        Args:
+            network: the model that is going to run.
+            batch: as the data set gives it.
+            draw: function without arguments, the seed of the random numbers, two integers; None to drop nothing.
+            part: `TRAIN` or `VALID`.
+            progress: likewise, how much of the run is done, from 0 to 1.
+            penalized: whether the loss has the weights' penalties.
+            restart: whether nothing is to be carried over from the batch before.
+        """
+        raise NotImplementedError
+
+    def loss(self, call, inputs):
+        """Runs the network in training.
+
+        Args:
+            call: `Call` or `InPlace`.
+            inputs: what `inputs` gave.
+
+        Returns:
+            The loss that is differentiated, and the `Pass`.
+        """
+        raise NotImplementedError
+
+    def keep(self, carried, part=TRAIN):
+        """Keeps what a pass carries on to the next batch of its part, `Pass.carry`."""
+
+    def rate_scale(self, batch):
+        """What the learning rate is multiplied by for a batch."""
+        return 1.0
+
+    def test(self, call, batch, update):
+        """Runs the network on a batch of validation or test data, as trained; `update` is given every `Pass`."""
+        raise NotImplementedError
+
+    def reward(self, call, inputs):
+        """What an architecture is worth on validation data (ENAS).
+
+        Args:
+            call, inputs: as in `loss`.
+
+        Returns:
+            The reward, and what is carried on, for `keep`.
+        """
+        raise NotImplementedError
+
+    def scored(self, result):
+        """The values of a `Pass` whose means are the scores, one tensor each."""
+        labels = result.labels
+        hits = tf.equal(tf.argmax(result.logits, -1, output_type=labels.dtype), labels)
+        return (tf.cast(hits, result.loss.dtype),)
+
+    def with_derived(self, values):
+        """The metrics, and what follows from them."""
+        return values
+
+
+def cross_entropy(logits, labels):
+    """Mean negative log likelihood."""
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))

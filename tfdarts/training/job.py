@@ -1,0 +1,26 @@
+"""What is fitted, and on what."""
+
+import typing
+
+import keras
+import tensorflow as tf
+
+
+class Job(typing.NamedTuple):
+    """A search or a training, ready for `runs.fit`.
+
+    Attributes:
+        model: compiled `Learner`.
+        batches: `step -> tf.data.Dataset`, the endless batches from a global step on.
+        steps: batches in an epoch.
+        schedule: `epoch -> learning rate`.
+        validation: data set for the end of an epoch, or None.
+        callbacks: Keras callbacks that run before the epoch's checkpoint.
+    """
+
+    model: keras.Model
+    batches: typing.Callable
+    steps: int
+    schedule: typing.Callable
+    validation: tf.data.Dataset | None = None
+    callbacks: tuple = ()
