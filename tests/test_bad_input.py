@@ -139,7 +139,7 @@ def _runs(folder, command):
     command(*SEARCH, *tiny, "--nounrolled", "--batch_size", "400", "--logdir", folder / "logs")
     (run,) = (folder / "logs/search_arch").iterdir()
     run.rename(folder / "run")
-    for name in ("damaged", "foreign", "smaller"):
+    for name in ("damaged", "foreign", "smaller", "older"):
         shutil.copytree(folder / "run", folder / name)
     for path in (folder / "damaged").glob("checkpoint_*"):
         path.write_bytes(path.read_bytes()[:-9])
@@ -152,6 +152,8 @@ def _runs(folder, command):
     )
     config = json.loads((folder / "smaller/config.json").read_text())
     (folder / "smaller/config.json").write_text(json.dumps(config | {"init_channels": 4}))
+    del config["format"]
+    (folder / "older/config.json").write_text(json.dumps(config))
     (folder / "torn").mkdir()
     (folder / "torn/config.json").write_text('{"layers": 3')
 
@@ -331,6 +333,7 @@ CASES = [
     (["search_cell.py", "--resume", "{}/runs/foreign"], "not a checkpoint of this program"),
     (["search_cell.py", "--resume", "{}/runs/smaller"], "another network"),
     (["train.py", "--resume", "{}/runs/run"], "is a search, which this command cannot go on with"),
+    (["search_cell.py", "--resume", "{}/runs/older"], "written by another version of tfdarts"),
     (["train.py", "--resume", "{}/runs/run", "--arch", "digits"], "leave out"),
     (["evaluate.py"], "--model_path"),
     (["evaluate.py", "--model_path", "{}/nowhere.keras"], "there is no file"),

@@ -42,7 +42,7 @@ def network(arrays):
     """The network of a golden, with its weights."""
     words, units = arrays["embedding"].shape
     if "arch_weights" in arrays:
-        net = LanguageSupernet(ACTIVATIONS, words, units)
+        net = LanguageSupernet(ACTIVATIONS, words, units, len(arrays["Ws"]))
     else:
         entries = [(SEARCHED[op], int(p)) for op, p in zip(arrays["genotype_ops"], arrays["genotype_prev"])]
         net = EvaluationLanguageModel(RecurrentGenotype(entries, arrays["genotype_concat"].tolist()), words, units)
@@ -70,10 +70,12 @@ MASKS = {
 }
 
 
-def searching_by(net, batch_size, kind=Darts, rates=(), beta=0.0, seed=0, **options):
+def searching_by(
+    net, batch_size, bptt=5, kind=Darts, rates=(), beta=0.0, seed=0, arch_lr=3e-3, arch_weight_decay=1e-3, **options
+):
     """A search on text with the authors' hyperparameters."""
-    task = TextTask(net.units, batch_size, 5, dict(rates), beta=beta, searches=True)
-    adam = optimizers.Adam(3e-3, (0.9, 0.999), 1e-3, name="arch_adam")
+    task = TextTask(net.units, batch_size, bptt, dict(rates), beta=beta, searches=True)
+    adam = optimizers.Adam(arch_lr, (0.9, 0.999), arch_weight_decay, name="arch_adam")
     sgd = optimizers.Sgd(20.0, weight_decay=5e-7, grad_clip=0.25)
     return kind(net, task, sgd, arch_optimizer=adam, unrolled_clip=0.25, seed=seed, **options)
 
@@ -83,7 +85,9 @@ def test_language_model(name, floatx, monkeypatch):
     arrays = golden(name)
     net = network(arrays)
     search = "arch_weights" in arrays
-    task = TextTask(net.units, 3, 5, alpha=float(arrays["alpha"]), beta=float(arrays["beta"]), searches=search)
+    bptt, batch_size = arrays["tokens"].shape
+    options = {name: float(arrays[name]) for name in ("alpha", "beta")}
+    task = TextTask(net.units, batch_size, bptt, **options, searches=search)
     learner = Darts(net, task, optimizers.Sgd(20.0)) if search else AveragedTrainer(net, task, optimizers.Sgd(20.0))
     masks = {ours: arrays[theirs].astype(floatx) for ours, theirs in MASKS.items() if theirs in arrays}
     masks = {name: mask[0] if mask.ndim == 3 else mask for name, mask in masks.items()}
@@ -113,8 +117,11 @@ def test_language_model(name, floatx, monkeypatch):
 @pytest.fixture(scope="module", params=["float32", "float64"])
 def search(request):
     """One search for both goldens of the architecture's gradient, so that its gradients are traced once."""
+    arrays = golden("architect_clipped")
+    bptt, batch_size = arrays["tokens_train"].shape
+    options = {name: float(arrays[name]) for name in ("arch_lr", "arch_weight_decay")}
     with precision.floatx(request.param):
-        return searching_by(network(golden("architect_clipped")), 8)
+        return searching_by(network(arrays), batch_size, bptt, **options)
 
 
 @pytest.mark.parametrize("name", ["architect_clipped", "architect_unclipped"])
@@ -173,21 +180,23 @@ def test_architecture_gradients(name, search):
         assert function.experimental_get_tracing_count() == 1
 
 
-@pytest.mark.parametrize("index", range(11))
+@pytest.mark.parametrize("index", range(len(golden("genotypes.json")["cases"])))
 def test_derived_genotypes(index):
-    case = golden("genotypes.json")["cases"][index]
+    stored = golden("genotypes.json")
+    case = stored["cases"][index]
     mixing = tf.nn.softmax(golden("genotypes")["arch_weights"][index])
     expected = tuple((op, previous) for op, previous in case["recurrent"])
-    assert recurrent.strongest(mixing, build.table(SEARCHED, len(mixing)), 8) == expected
+    assert recurrent.strongest(mixing, build.table(SEARCHED, len(mixing)), stored["steps"]) == expected
 
 
 def test_training_trajectory(floatx):
     arrays = golden("train_trajectory")
     net = network(arrays)
-    rows = text.batchify(arrays["stream"], 3, "training")
+    batch_size, bptt = arrays["batchified"].shape[1], int(arrays["bptt"])
+    rows = text.batchify(arrays["stream"], batch_size, "training")
     np.testing.assert_array_equal(rows, arrays["batchified"])
     options = {name: float(arrays[key]) for name, key in (("beta", "beta"), ("weight_decay", "weight_decay"))}
-    task = TextTask(net.units, 3, 5, beta=options["beta"])
+    task = TextTask(net.units, batch_size, bptt, beta=options["beta"])
     sgd = optimizers.Sgd(float(arrays["lr"]), 0.0, options["weight_decay"], float(arrays["clip"]))
     training = AveragedTrainer(net, task, sgd)
     tolerance, row = 2e-7 if floatx == "float64" else 1e-5, 0
@@ -197,7 +206,7 @@ def test_training_trajectory(floatx):
             for key, value in by_name(net, optimizers.flatten(net.trainable_variables)).items():
                 reference.close(value, arrays[f"after_sgd_{key}"], tolerance, key)
             training.averaging.assign(1)
-        scale = tf.constant(length / int(arrays["bptt"]), floatx)
+        scale = tf.constant(length / bptt, floatx)
         reference.close(training.learning_rate.value * scale, arrays["learning_rates_set"][k], 1e-6)
         training.reset_metrics()
         tokens, targets = (tf.constant(rows[row + d : row + d + length]) for d in (0, 1))
@@ -261,7 +270,7 @@ def searching(seed=0):
     keras.utils.set_random_seed(seed)
     net = LanguageSupernet(ACTIVATIONS, 20, 6, 2)
     net.build()
-    darts = searching_by(net, 4, CountedSearch, RATES, 1e-3, seed)
+    darts = searching_by(net, 4, 5, CountedSearch, RATES, 1e-3, seed)
     darts.learning_rate.assign(1.0)
     darts.compile(jit_compile=False)
     return darts, lambda step: text.search_batches(ROWS, ROWS[:40], 5, seed, step)

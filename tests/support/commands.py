@@ -45,12 +45,13 @@ class Command:
         Raises:
             AssertionError: if the command ended with another code than `code`, or not within `timeout` seconds.
         """
-        until = time.monotonic() + timeout
+        until, pause = time.monotonic() + timeout, 0.001
         while self.poll() is None:
             if time.monotonic() > until:
                 self.kill()
                 raise AssertionError(f"not done within {timeout} seconds\n{self.wait(-signal.SIGKILL).stderr[-3000:]}")
-            time.sleep(0.002)
+            time.sleep(pause)
+            pause = min(0.05, 1.2 * pause)
         if code not in (None, self.returncode):
             raise AssertionError(f"exit code {self.returncode} instead of {code}\n{self.stderr[-3000:]}")
         return self
@@ -188,6 +189,7 @@ def main():
             print(json.dumps(getattr(server, order.pop("verb"))(**order)), flush=True)
     finally:
         server.close()
+    os._exit(0)  # TensorFlow takes seconds to end in an orderly way
 
 
 if __name__ == "__main__":

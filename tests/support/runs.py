@@ -9,9 +9,10 @@ import numpy as np
 
 TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "3", "--batch_size", "120", "--epochs", "2"]
 SEARCH = ["search_cell.py", *TINY, "--nodes", "1", "--multiplier", "1", "--checkpoint_minutes", "0"]
+FEW_OPERATIONS = ["--ops", "examples/my_ops.py"]
 COMMANDS = {
     "second": SEARCH,
-    "first": [*SEARCH, "--nounrolled"],
+    "first": [*SEARCH, "--nounrolled", *FEW_OPERATIONS],
     "train": ["train.py", *TINY, "--arch", "digits", "--checkpoint_minutes", "0"],
 }
 
@@ -45,6 +46,6 @@ def steps_done(logs):
 def kill_at(step, command, logs):
     """SIGKILL once the checkpoint of that step, or of a later one, is there."""
     while command.poll() is None and steps_done(logs) < step:
-        time.sleep(0.002)
+        time.sleep(0.005)
     command.kill()
     assert command.wait(None).returncode in (0, -signal.SIGKILL), command.stderr[-3000:]
