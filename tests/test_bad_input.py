@@ -340,7 +340,7 @@ CASES = [
     (["evaluate.py", "--model_path", "README.md"], "cannot load"),
     (["evaluate.py", "--model_path", "{}/models/poem.keras"], "cannot load"),
     (["evaluate.py", "--model_path", "{}/models/empty.keras"], "cannot load"),
-    (["evaluate.py", "--model_path", "{}/models/other.keras"], "no network of this program"),
+    (["evaluate.py", "--model_path", "{}/models/other.keras"], "it is a Keras model, but not one that tfdarts saved"),
     (["evaluate.py", "--model_path", "{}/models/lambda.keras"], "cannot load"),
     (["evaluate.py", "--model_path", "{}/models/no_data.keras"], "does not know what images"),
     (["evaluate.py", "--model_path", "{}/models/no_data.keras", "--data", "x"], "takes images"),
@@ -364,7 +364,7 @@ def test_bad_input_is_answered_by_one_sentence(arguments, message, bad, command)
     stderr = command(*(argument.replace("{}", str(bad)) for argument in arguments), code=2).stderr
     *warnings, line = stderr.splitlines()
     assert line.startswith("error: ") and message in line
-    assert all(warning.startswith("warning: ") for warning in warnings)
+    assert all(warning.startswith("warning: ") for warning in warnings), stderr
     assert not list(bad.rglob("executed"))
 
 
