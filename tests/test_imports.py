@@ -24,7 +24,7 @@ FLOORS = [
 
 def modules():
     """Every module of the package: dotted name below `tfdarts` to path."""
-    paths = [*PACKAGE.rglob("*.py"), *((path for path in (PACKAGE.parent / "ops").glob("*.py")))]
+    paths = [*PACKAGE.rglob("*.py"), *(path for path in (PACKAGE.parent / "ops").glob("*.py"))]
     found = {}
     for path in paths:
         parts = path.relative_to(PACKAGE if PACKAGE in path.parents else PACKAGE.parent).with_suffix("").parts
