@@ -12,9 +12,20 @@ import tensorflow as tf
 from tfdarts.ops import common, multipliers, quantised, regular
 
 OPTIONS = {
-    "mul_table": ("exact", f"multiplier: {multipliers.NAMES}, or FILE.bin of 65,536 little-endian uint16"),
-    "approx_range": ("moving", "range of a convolution's input in testing: moving (average of training) or batch"),
-    "approx_preprocess": (False, "approximate the cells' preprocessing convolutions too"),
+    "mul_table": (
+        "exact",
+        f"multiplier of the operation module approximate: {multipliers.NAMES}, or FILE.bin of 65,536 little-endian "
+        "uint16",
+    ),
+    "approx_range": (
+        "moving",
+        "range of a convolution's input in testing, for the operation module approximate: moving (average of training) "
+        "or batch",
+    ),
+    "approx_preprocess": (
+        False,
+        "approximate the cells' preprocessing convolutions too, for the operation module approximate",
+    ),
 }
 EXACT_FLOAT32 = True  # sums of products of integers, which TensorFloat-32 would round on a GPU
 RANGES = ("moving", "batch")

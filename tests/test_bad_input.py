@@ -139,7 +139,7 @@ def _runs(folder, command):
     command(*SEARCH, *tiny, "--nounrolled", "--batch_size", "400", "--logdir", folder / "logs")
     (run,) = (folder / "logs/search_arch").iterdir()
     run.rename(folder / "run")
-    for name in ("damaged", "foreign", "smaller"):
+    for name in ("damaged", "foreign", "smaller", "older"):
         shutil.copytree(folder / "run", folder / name)
     for path in (folder / "damaged").glob("checkpoint_*"):
         path.write_bytes(path.read_bytes()[:-9])
@@ -152,6 +152,8 @@ def _runs(folder, command):
     )
     config = json.loads((folder / "smaller/config.json").read_text())
     (folder / "smaller/config.json").write_text(json.dumps(config | {"init_channels": 4}))
+    del config["format"]
+    (folder / "older/config.json").write_text(json.dumps(config))
     (folder / "torn").mkdir()
     (folder / "torn/config.json").write_text('{"layers": 3')
 
@@ -180,8 +182,8 @@ CASES = [
     ([*TRAIN, "--genotype_file", "DARTS_V1"], "either --genotype_file"),
     (["train.py", "--arch", "x"], "DARTS_V2"),
     ([*TRAIN, "--ops", "other"], "contradicts"),
-    ([*SEARCH, "--recipe", "x"], "darts_cifar10"),
-    ([*SEARCH, "--location", "x"], "after_every"),
+    ([*SEARCH, "--recipe", "x"], "Unknown search recipe 'x'. Available: darts_cifar10"),
+    ([*SEARCH, "--location", "x"], "--location must be no_attention or after_every"),
     (["search_cell.py", "--recipe", "darts_imagenet"], "digits"),
     ([*SEARCH, "--layers", "two"], "layers"),
     ([*SEARCH, "--layers", "0"], "--layers must be above 0"),
@@ -221,10 +223,10 @@ CASES = [
     (["search_cell.py", "--resume", "{}/runs/run", "--derive", "--epochs", "9"], "leave out all else"),
     (["search_cell.py", "--resume", "{}/runs/run", "--derive_num_sample", "7"], "--derive_num_sample 7 (was None)"),
     (["search_cell.py", "--resume", "{}/runs/run", "--checkpoint_minutes", "-1"], "must be at least 0"),
-    ([*MACRO, "--layers", "1"], "--layers must be at least 2"),
-    ([*MACRO, "--jit_compile"], "leave it out"),
+    ([*MACRO, "--layers", "1"], "--layers must be at least 2, since every layer"),
+    ([*MACRO, "--jit_compile"], "XLA cannot compile sampled paths; leave it out"),
     ([*SEARCH, "--strategy", "random_ws"], "for it there are the recipes enas_macro"),
-    (["search_cell.py", "--recipe", "enas_topics", "--nodes", "1"], "--nodes must be at least 2"),
+    (["search_cell.py", "--recipe", "enas_topics", "--nodes", "1"], "--nodes must be at least 2, since every node"),
     (["search_cell.py", "--space", "recurrent", "--strategy", "enas"], "give --data"),
     (["train.py", "--space", "macro", "--arch", "x"], "there are ENAS"),
     (["train.py", "--space", "macro", "--arch", "ENAS", "--ops", "regular"], "are fixed"),
@@ -234,7 +236,7 @@ CASES = [
     (["train.py", "--genotype_file", "{}/genotypes/numbers.json"], "Found neither"),
     ([*SEARCH, "--samples", "3"], "--samples has no meaning"),
     ([*SEARCH, "--strategy", "random", "--epochs", "3"], "leave out --epochs"),
-    ([*SEARCH, "--strategy", "random", "--dry_run"], "--dry_run"),
+    ([*SEARCH, "--strategy", "random", "--dry_run"], "--dry_run has no effect with --strategy random"),
     ([*SEARCH, "--use_validation"], "--use_validation needs a validation split"),
     ([*SEARCH, "--cutout_length", "3"], "--cutout_length has no meaning"),
     ([*SEARCH, "--logdir", "{}/file", "--nodes", "1", "--multiplier", "1", "--layers", "1"], "--logdir"),
@@ -259,7 +261,7 @@ CASES = [
     (["search_cell.py", "--space", "recurrent"], "--data FOLDER"),
     (["search_cell.py", "--space", "recurrent", "--data", "{}"], "train.txt"),
     (["search_cell.py", "--space", "renet", "--rnn_cell", "lstm"], "for training"),
-    (["search_cell.py", "--space", "renet", "--recipe", "digits"], "--space renet"),
+    (["search_cell.py", "--space", "renet", "--recipe", "digits"], "--space renet and --recipe digits contradict each"),
     # genotypes
     ([*CELL, "{}/nowhere.json"], "Cannot read a genotype"),
     ([*CELL, "{}"], "Cannot read a genotype"),
@@ -330,14 +332,15 @@ CASES = [
     (["search_cell.py", "--resume", "{}/runs/damaged"], "every checkpoint"),
     (["search_cell.py", "--resume", "{}/runs/foreign"], "not a checkpoint of this program"),
     (["search_cell.py", "--resume", "{}/runs/smaller"], "another network"),
-    (["train.py", "--resume", "{}/runs/run"], "search_cell.py"),
+    (["train.py", "--resume", "{}/runs/run"], "is a search, which this command cannot go on with"),
+    (["search_cell.py", "--resume", "{}/runs/older"], "written by another version of tfdarts"),
     (["train.py", "--resume", "{}/runs/run", "--arch", "digits"], "leave out"),
     (["evaluate.py"], "--model_path"),
     (["evaluate.py", "--model_path", "{}/nowhere.keras"], "there is no file"),
     (["evaluate.py", "--model_path", "README.md"], "cannot load"),
     (["evaluate.py", "--model_path", "{}/models/poem.keras"], "cannot load"),
     (["evaluate.py", "--model_path", "{}/models/empty.keras"], "cannot load"),
-    (["evaluate.py", "--model_path", "{}/models/other.keras"], "no network of this program"),
+    (["evaluate.py", "--model_path", "{}/models/other.keras"], "it is a Keras model, but not one that tfdarts saved"),
     (["evaluate.py", "--model_path", "{}/models/lambda.keras"], "cannot load"),
     (["evaluate.py", "--model_path", "{}/models/no_data.keras"], "does not know what images"),
     (["evaluate.py", "--model_path", "{}/models/no_data.keras", "--data", "x"], "takes images"),
@@ -361,7 +364,7 @@ def test_bad_input_is_answered_by_one_sentence(arguments, message, bad, command)
     stderr = command(*(argument.replace("{}", str(bad)) for argument in arguments), code=2).stderr
     *warnings, line = stderr.splitlines()
     assert line.startswith("error: ") and message in line
-    assert all(warning.startswith("warning: ") for warning in warnings)
+    assert all(warning.startswith("warning: ") for warning in warnings), stderr
     assert not list(bad.rglob("executed"))
 
 

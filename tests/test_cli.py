@@ -113,11 +113,11 @@ def test_imagenet_from_a_folder_of_differing_sizes(tmp_path, command):
     command("train.py", *options, "--logdir", tmp_path)
     (made,) = (tmp_path / "eval_arch").iterdir()
     config, results = (json.loads((made / name).read_text()) for name in ("config.json", "results.json"))
-    assert config["seen"]["images"] == 18 and config["seen"]["classes"] == ["cat", "dog"]
+    assert config["data_info"]["images"] == 18 and config["data_info"]["classes"] == ["cat", "dog"]
     assert {"test_error_percent", "top5_accuracy_percent"} <= set(results)
     network = keras.saving.load_model(made / "model.keras")
     known = network.options["preprocessing"]
-    assert known["mean"] == config["seen"]["mean"] and known["image_size"] == 64
+    assert known["mean"] == config["data_info"]["mean"] and known["image_size"] == 64
     pixels = np.full((1, 64, 64, 3), 255.0)
     np.testing.assert_allclose(network.preprocess(pixels)[0, 0, 0], (1 - np.array(known["mean"])) / known["std"], 1e-5)
     again = json.loads(command("evaluate.py", "--model_path", made / "model.keras").stdout.splitlines()[-1])
@@ -131,7 +131,7 @@ def test_out_of_memory_names_a_smaller_batch(tmp_path, command):
     script = tmp_path / "script.py"
     script.write_text(
         "import tensorflow as tf\nfrom absl import flags\nfrom tfdarts.cli import flags as cli\n\n\n"
-        "def command(values, _):\n    cli.options(values, 'search')\n"
+        "def command(values, _):\n    cli.settings(values, 'search')\n"
         "    raise tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating')\n\n\n"
         "values = flags.FlagValues()\ncli.define(values, 'search')\ncli.run(command, values)\n"
     )

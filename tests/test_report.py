@@ -1,23 +1,25 @@
 """Drawings and reports: on made-up runs, so that nothing is trained here."""
 
-import html.parser
+import ast
 import itertools
 import json
+import pathlib
 import random
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
 
 import pytest
 from PIL import Image, ImageChops
 
+from tfdarts.cli import commands
 from tfdarts.errors import UserError
 from tfdarts.graph import Graph
-from tfdarts.report import charts
-from tfdarts.report import drawing as visualize
+from tfdarts.layers.choices import alike
+from tfdarts.report import charts, drawing, html
 from tfdarts.report.canvas import Canvas
 from tfdarts.report.drawing import Drawing, graphs
-from tfdarts.report.page import page
 from tfdarts.runs import history
 from tfdarts.spaces.conv.genotype import ConvGenotype
 from tfdarts.spaces.conv.supernet import edge_names, strongest
@@ -26,6 +28,7 @@ OPERATIONS = ["none", "max_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_
 SVG = "{http://www.w3.org/2000/svg}"
 CONFIG = {"recipe": "digits", "dataset": "digits", "epochs": 4, "seed": 5, "data_dir": "", "image_size": 0}
 CONFIG |= {"strategy": "darts", "unrolled": True, "command": ["search_cell.py", "--recipe", "digits"]}
+CONFIG |= {"format": 1, "stage": "search", "space": "conv"}
 
 
 def table(generator):
@@ -34,7 +37,7 @@ def table(generator):
 
 
 def cell(weights):
-    return strongest(weights, OPERATIONS, 3)
+    return strongest(weights, alike(edge_names(3), OPERATIONS), 3)
 
 
 def write_lines(path, lines):
@@ -42,7 +45,7 @@ def write_lines(path, lines):
 
 
 def make_search(folder, seed=0, epochs=4, **config):
-    """A search's folder as `tfdarts/run.py` leaves it (a real one is reported on in test_cli.py)."""
+    """A search's folder as `tfdarts/runs` leaves it (a real one is reported on in test_cli.py)."""
     generator, mixing, metrics = random.Random(seed), [], []
     (folder / "train").mkdir(parents=True)
     for epoch in range(1, epochs + 1):
@@ -65,6 +68,7 @@ def make_training(folder, search):
     shutil.copy(search / "genotype.json", folder)
     write_lines(folder / "metrics.jsonl", [{"epoch": 1, "loss": 1.0, "accuracy": 0.5, "top5": 0.9, "seconds": 60.0}])
     config = {"recipe": "digits", "epochs": 1, "seed": 5, "command": ["train.py", "--arch", "x y"]}
+    config |= {"format": 1, "stage": "train", "space": "conv"}
     (folder / "config.json").write_text(json.dumps(config))
     results = {"test_error_percent": 12.345, "parameters": 1234567, "seconds": 61.2}
     (folder / "results.json").write_text(json.dumps(results))
@@ -77,7 +81,7 @@ def search(tmp_path_factory):
     return make_search(tmp_path_factory.mktemp("logs") / "20260101-000000")
 
 
-class Parser(html.parser.HTMLParser):
+class Parser(HTMLParser):
     """All tags, attributes and texts of a page."""
 
     def __init__(self, text):
@@ -91,6 +95,10 @@ class Parser(html.parser.HTMLParser):
 
     def handle_data(self, data):
         self.texts.append(data)
+
+
+def page(histories):
+    return html.page(histories, commands.going_on)
 
 
 # Drawings.
@@ -116,9 +124,9 @@ def random_cells(count, nodes=4, seed=0):
 
 def test_nothing_overlaps_in_any_cell():
     cells = list(random_cells(40))
-    drawing = Drawing(cells)
+    drawn = Drawing(cells)
     for i, cell in enumerate(cells):
-        canvas = drawing.canvas(i)
+        canvas = drawn.canvas(i)
         assert len(boxes(canvas)) == len(cell.edges) + len(cell.states) + 1
         for (x0, y0, w0, h0), (x1, y1, w1, h1) in itertools.combinations(boxes(canvas), 2):
             assert x0 + w0 < x1 or x1 + w1 < x0 or y0 + h0 < y1 or y1 + h1 < y0
@@ -142,9 +150,9 @@ def test_an_operation_hangs_under_its_source_and_above_its_node():
 
 def test_what_stays_does_not_move():
     cells = list(random_cells(30, seed=1))
-    drawing = Drawing(cells)
+    drawn = Drawing(cells)
     for i in range(1, len(cells)):
-        before, after = ({(cells[j].edges[e], slot) for e, slot in enumerate(drawing.slots[j])} for j in (i - 1, i))
+        before, after = ({(cells[j].edges[e], slot) for e, slot in enumerate(drawn.slots[j])} for j in (i - 1, i))
         assert {edge for edge, _ in before} & {edge for edge, _ in after} == {edge for edge, _ in before & after}
         assert len({slot for _, slot in after}) == len(cells[i].edges)
 
@@ -156,8 +164,8 @@ def change(cells, k, op):
 def test_only_what_changed_moves_in_the_animation(tmp_path):
     (first,) = random_cells(1)
     second = change(first, 3, "another" if first.edges[3][2] != "another" else "")
-    drawing = Drawing([first, second, second])
-    visualize.animate(drawing, ["epoch 1 of 3", "epoch 2 of 3", "epoch 3 of 3"], tmp_path / "cell.gif")
+    drawn = Drawing([first, second, second])
+    drawing.animate(drawn, ["epoch 1 of 3", "epoch 2 of 3", "epoch 3 of 3"], tmp_path / "cell.gif")
     frames, durations = [], []
     with Image.open(tmp_path / "cell.gif") as gif:
         assert gif.info["loop"] == 0 and gif.n_frames == 3
@@ -166,12 +174,12 @@ def test_only_what_changed_moves_in_the_animation(tmp_path):
             frames.append(gif.convert("RGB").crop((0, 34, *gif.size)))  # without the heading
             durations.append(gif.info["duration"])
     assert durations == [700, 700, 3000]
-    node, column = drawing.slots[1][3]
+    node, column = drawn.slots[1][3]
     left, _, right, _ = ImageChops.difference(frames[0], frames[1]).getbbox()
-    assert drawing.x[node] + column * drawing.column < left < right < drawing.x[node] + (column + 1) * drawing.column
+    assert drawn.x[node] + column * drawn.column < left < right < drawn.x[node] + (column + 1) * drawn.column
     assert frames[0].getpixel((2, 2)) == (255, 255, 255)
     left, _, right, _ = ImageChops.difference(frames[1], frames[2]).getbbox()  # the mark of what is new goes
-    assert drawing.x[node] + column * drawing.column < left < right < drawing.x[node] + (column + 1) * drawing.column
+    assert drawn.x[node] + column * drawn.column < left < right < drawn.x[node] + (column + 1) * drawn.column
 
 
 def test_a_cell_of_another_space_needs_only_its_graph(tmp_path):
@@ -182,7 +190,13 @@ def test_a_cell_of_another_space_needs_only_its_graph(tmp_path):
     found = [element.text for element in root.iter(SVG + "text")]
     assert found.count("tanh") == 8 and {f"attention<{i}>" for i in range(8)} <= set(found)
     assert canvas.image().size == (canvas.width, canvas.height)
-    assert "attention<3>" in visualize.dot_graph(graph).source
+    assert "attention<3>" in drawing.dot_graph(graph).source
+
+
+def test_a_notebook_shows_every_cell(search):
+    genotype = history.read(search).genotype
+    roots = [ET.fromstring(svg) for svg in drawing.svgs(genotype)]
+    assert [root.find(SVG + "title").text for root in roots] == ["normal cell", "reduction cell"]
 
 
 def test_both_renderings_show_the_same():
@@ -201,20 +215,20 @@ def test_both_renderings_show_the_same():
 # Charts.
 
 
-def polylines(canvas, colour):
-    return [shape[1] for shape in canvas.shapes if shape[0] == "line" and shape[2] == colour]
+def polylines(canvas, color):
+    return [shape[1] for shape in canvas.shapes if shape[0] == "line" and shape[2] == color]
 
 
 def test_curves_are_to_scale_and_stop_where_there_is_no_number():
     points = [(1, 0.0), (2, 5.0), (3, float("nan")), (4, 10.0), (5, float("inf")), (6, 2.5), (7, 0.0)]
     canvas = charts.curves("Loss", {"loss": points})
-    (first, last), colour = polylines(canvas, charts.colours(["loss"])["loss"]), charts.colours(["loss"])["loss"]
+    (first, last), color = polylines(canvas, charts.colors(["loss"])["loss"]), charts.colors(["loss"])["loss"]
     (x1, y1), (x2, y2) = first
     (x6, y6), (x7, y7) = last
     bottom, step = y1, x2 - x1
     assert y7 == pytest.approx(bottom) and x7 - x1 == pytest.approx(6 * step)
     assert bottom - y2 == pytest.approx(2 * (bottom - y6)) and y2 < bottom
-    dots = [shape[1:3] for shape in canvas.shapes if shape[0] == "dot" and shape[4] == colour]
+    dots = [shape[1:3] for shape in canvas.shapes if shape[0] == "dot" and shape[4] == color]
     assert len(dots) == 5 and dots[2] == (pytest.approx(x1 + 3 * step), pytest.approx(bottom - 2 * (bottom - y2)))
 
 
@@ -229,7 +243,7 @@ def test_curves_of_any_numbers(values):
 
 def test_mixing_weights_have_a_chart_per_edge(search):
     run = history.read(search)
-    palette = visualize.operation_colours(OPERATIONS)
+    palette = drawing.operation_colors(OPERATIONS)
     canvas = charts.mixing(run.mixing, palette)["normal"]
     names = [text for text, _, _ in texts(canvas)]
     assert set(edge_names(3)) | set(OPERATIONS) <= set(names)
@@ -317,6 +331,99 @@ def test_what_comes_from_files_is_text(tmp_path):
     assert sum(bad in text for text in parsed.texts) > 20
 
 
+def make_text_search(folder, **config):
+    """A search on text that has not ended an epoch."""
+    folder.mkdir()
+    facts = {"words": 1580, "sha256": "9d01" * 16}
+    known = {"space": "recurrent", "recipe": "darts_ptb", "data": "corpora/penn", "data_info": facts}
+    (folder / "config.json").write_text(json.dumps(CONFIG | known | config))
+    return history.read(folder)
+
+
+def listed(text):
+    """What a page lists as names and values, most of it the configuration."""
+    return dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", text))
+
+
+def test_the_text_of_a_run_is_shown(tmp_path):
+    shown = listed(page([make_text_search(tmp_path / "one")]))
+    assert shown["data"] == "corpora/penn" and shown["words in the vocabulary"] == "1,580"
+    assert shown["SHA-256 of the text"] == "9d01" * 16
+
+
+def test_the_images_of_a_run_are_shown_and_no_option_is_hidden(tmp_path):
+    facts = {"mean": [0.3058552097821048], "std": [0.3762791251918089], "classes": list("0123456789"), "images": 1438}
+    versions = {"tfdarts": "0.1.0", "python": "3.11.7"}
+    folder = make_search(tmp_path / "run", data_info=facts, versions=versions, note="x" * 99 + "the end", flip=None)
+    text = page([history.read(folder)])
+    shown = listed(text)
+    assert shown["training images"] == "1,438" and shown["format of config.json"] == "1"
+    assert shown["mean of each channel"] == '<span title="[0.3058552097821048]">0.3059</span>'
+    assert "<summary>10</summary>0, 1, 2, 3, 4, 5, 6, 7, 8, 9<" in shown["classes"]
+    config = json.loads((folder / "config.json").read_text())
+    assert set(config) - {"command", "data_info", "versions", "format"} <= set(shown) and set(versions) <= set(shown)
+    assert "x" * 99 + "the end" in shown["note"]
+
+
+def test_runs_on_different_data_differ_in_the_comparison(tmp_path):
+    def differing(*runs):
+        table = page(runs).partition("Options that differ between the searches")[2].partition("</table>")[0]
+        return re.findall("<tr><th>(.*?)</th>", table.partition("<tbody>")[2])
+
+    one = make_text_search(tmp_path / "one")
+    assert differing(one, make_text_search(tmp_path / "same")) == []
+    assert differing(one, make_text_search(tmp_path / "moved", data="corpora/wikitext-2")) == ["data"]
+    edited = make_text_search(tmp_path / "edited", data_info={"words": 1580, "sha256": "0" * 64})
+    assert differing(one, edited) == ["Data: SHA-256 of the text"]
+    long = make_text_search(tmp_path / "long", data_info={"words": 1580, "sha256": "9d01" * 16, "classes": ["a"] * 200})
+    other = make_text_search(tmp_path / "other", data_info=long.config["data_info"] | {"classes": ["a"] * 199 + ["b"]})
+    assert differing(long, other) == ["Data: classes"]
+
+
+def test_folders_of_earlier_versions_show_their_data(tmp_path):
+    config = {"seen": {"words": 7}, "data_info": None}
+    assert listed(page([make_text_search(tmp_path / "run", **config)]))["words in the vocabulary"] == "7"
+
+
+def test_edges_with_candidates_of_their_own(search, tmp_path):
+    folder = shutil.copytree(search, tmp_path / "run")
+    names, other = [OPERATIONS[:2], [*OPERATIONS[3:], "sep_conv_7x7"]], ["conv_7x1_1x7"]
+    lines = [
+        {"edges": ["c_{k-2} to 0", "c_{k-1} to 0"], "operations": names, "weights": [[0.25, 0.75], [0.1, 0.3, 0.6]]},
+        {"edges": ["c_{k-2} to 0", "c_{k-1} to 0"], "operations": names, "weights": [[0.5, 0.5], [0.2, 0.2, 0.6]]},
+        {"edges": ["0"], "operations": [other], "weights": [[1.0]]},
+    ]
+    mixing = [{"epoch": i + 1, "tables": {"normal": line}} for i, line in enumerate(lines[:2])]
+    mixing[1]["tables"]["reduce"] = lines[2]
+    write_lines(folder / "mixing.jsonl", mixing)
+    run = history.read(folder)
+    assert run.notes == [] and run.operations()[:5] == (*names[0], *names[1])
+    frame = page([run]).split('data-frame="1"')[1].split('data-frame="2"')[0]
+    table = ET.fromstring(re.search('<table class="map">.*?</table>', frame)[0].replace("<wbr>", ""))
+    assert [cell.text for cell in table.find("thead").iter("th")] == [None, *names[0], *names[1]]
+    rows = [[cell.text for cell in row.iter("td")] for row in table.find("tbody")]
+    assert rows == [["0.500", "0.500", None, None, None], [None, None, "0.200", "0.200", "0.600"]]
+    palette = drawing.operation_colors(run.operations())
+    canvas = charts.mixing(run.mixing, palette)["normal"]
+    assert {*names[0], *names[1], "c_{k-1} to 0"} <= {text for text, _, _ in texts(canvas)}
+    for name in (*names[0][1:], *names[1]):  # `none` is as gray as the axes
+        (line,) = (line for line in polylines(canvas, palette[name]) if len(line) == 2)
+        assert (line[0][1] > line[1][1]) == (name == "sep_conv_3x3")  # upwards: what gained weight
+    for wrong in ([["a"], "b"], [["a", "b"]], [["a", "b"], ["c", 1, "d"]], [["a", "b"], ["c", "d"]], [[], ["a"]]):
+        broken = {"epoch": 1, "tables": {"normal": lines[0] | {"operations": wrong}}}
+        write_lines(folder / "mixing.jsonl", [broken])
+        assert "1 of 1 lines" in history.read(folder).notes[0]
+
+
+def test_the_report_imports_neither_commands_nor_networks():
+    rooms = "cli|layers|recipes|strategies|tasks|training|spaces[.][a-z]+[.]"
+    for path in pathlib.Path(html.__file__).parent.glob("*.py"):
+        imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        names = [f"{node.module}.{alias.name}" for node in imports for alias in node.names]
+        wrong = [name for name in names if re.match(f"tfdarts[.]({rooms})", name)]
+        assert wrong == (["tfdarts.cli.report"] if path.name == "__main__.py" else [])
+
+
 def test_a_run_under_way(search, tmp_path):
     folder = shutil.copytree(search, tmp_path / "run")
     (folder / "genotype.json").unlink()
@@ -330,6 +437,24 @@ def test_a_run_under_way(search, tmp_path):
     assert f"python3 search_cell.py --resume {folder}" in shown and "--epochs 8" not in shown
     assert "train.py" not in shown and "3 of 4" in shown
     assert [note for note in run.notes if "1 of 4 lines" in note] == run.notes and len(run.notes) == 2
+
+
+def test_a_run_of_an_earlier_version_is_shown_but_cannot_go_on(tmp_path):
+    folder = make_search(tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    del config["format"]
+    (folder / "config.json").write_text(json.dumps(config))
+    shown = " ".join(Parser(page([history.read(folder)])).texts)
+    assert "79.00 %" in shown and f"train.py --recipe digits --genotype_file {folder}" in shown
+    assert "--resume" not in shown
+
+
+def test_a_run_is_a_training_by_its_stage_whatever_wrote_it(search, tmp_path):
+    folder = make_training(tmp_path / "run", search)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"command": ["/usr/bin/tfdarts", "train"]}))
+    run = history.read(folder)
+    assert run.training and "Training run" in " ".join(Parser(page([run])).texts)
 
 
 def test_a_run_that_has_just_begun(tmp_path):
@@ -479,7 +604,6 @@ def test_the_slider_moves_the_cells_without_a_network(browser, search, tmp_path)
     assert browser.get_log("browser") == []
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     sent = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
-    sent = [
-        each for each in sent if not each["documentURL"].startswith(("chrome:", "chrome-untrusted:"))
-    ]  # the browser's own first page
+    own = ("chrome:", "chrome-untrusted:")  # the browser's own first page, and what it embeds
+    sent = [each for each in sent if not each["documentURL"].startswith(own)]
     assert {each["request"]["url"] for each in sent} == {path.as_uri()}

@@ -47,7 +47,7 @@ class Search:
     def _repr_html_(self):
         from tfdarts.report.drawing import svgs
 
-        return "".join(svgs(self.genotype, spaces.load(self.genotype.space).graphs(self.genotype)))
+        return "".join(svgs(self.genotype))
 
 
 def search(

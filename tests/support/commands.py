@@ -64,7 +64,7 @@ class Forks:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.commands"],
             cwd=ROOT,
-            env=environment(),
+            env=environment() | {"TF_CPP_MIN_LOG_LEVEL": "3"},  # which a command sets for itself
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -34,7 +34,8 @@ def define(values, stage):
     flags.DEFINE_string("space", None, text, **own)
     flags.DEFINE_alias("network_type", "space", **own)
     there = ", ".join(recipes.names(stage))
-    flags.DEFINE_string("recipe", None, f"hyperparameters by name: {there}; default: the space's first", **own)
+    text = f"hyperparameters by name, in place of the defaults in this help: {there}; default: the space's first"
+    flags.DEFINE_string("recipe", None, text, **own)
     for name, records in known_options(stage).items():
         (kind,) = {option.type for option in records.values()}
         _DEFINE[kind](name, None, help_text(records), **own)
@@ -107,9 +108,10 @@ def space(values, genotypes=()):
     Raises:
         UserError: if they contradict each other.
     """
-    wanted = {"--space " + values.space: values.space} if values.space else {}
+    named = recipes.space_of(values.recipe, values.space)
+    wanted = {f"--space {values.space}": named} if values.space else {}
     if values.recipe in recipes.RECIPES:
-        wanted["--recipe " + values.recipe] = recipes.RECIPES[values.recipe].space
+        wanted[f"--recipe {values.recipe}"] = named
     for genotype in genotypes:
         if genotype is not None:
             wanted[f"a genotype ({genotype.space})"] = genotype.space

@@ -1,6 +1,7 @@
 """Writes a report on runs, finished or not: `tfdarts report logs/search_arch/<time> [FOLDER ...]`.
 
-One HTML page, `report.html` in the first folder (`--output` names another file), which needs no network and no server.
+One HTML page, `report.html` in the first folder (`--output` names another file), which works offline and without a
+server.
 """
 
 import pathlib
@@ -10,7 +11,7 @@ from absl import flags
 from tfdarts.cli import commands
 from tfdarts.cli import flags as cli
 from tfdarts.errors import UserError
-from tfdarts.report.page import page
+from tfdarts.report.html import page
 from tfdarts.runs import history
 
 

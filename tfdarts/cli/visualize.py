@@ -1,7 +1,7 @@
 """Draws a genotype or a search: `tfdarts visualize DARTS_V2 --format png`, `tfdarts visualize LOGFOLDER`.
 
 A genotype is a name (of another space than conv with `--space`), a JSON file or a `Genotype(...)` text. Of a search's
-folder, every epoch's genotype are drawn, an animation of each cell (GIF), and a chart of the mixing weights over the
+folder, every epoch's cells are drawn, an animation of each cell (GIF), and a chart of the mixing weights over the
 epochs (SVG).
 """
 
@@ -26,7 +26,7 @@ def define():
     """The command's flags, not yet parsed."""
     values = flags.FlagValues()
     own = {"flag_values": values}
-    flags.DEFINE_enum("format", "svg", drawing.FORMATS, "file format of the genotype", **own)
+    flags.DEFINE_enum("format", "svg", drawing.FORMATS, "file format of the cells", **own)
     text = f"space of the name: {', '.join(NAMES)}, or a module with SPACE; default: conv"
     flags.DEFINE_string("space", None, text, **own)
     flags.DEFINE_string(
@@ -46,7 +46,7 @@ def visualize(values, arguments):
         raise UserError("the folder of a search knows its space; leave out --space")
     if run is not None and not run.genotypes:
         reason = "it is a training; draw its genotype.json" if run.training else "no epoch has ended yet"
-        raise UserError(f"{source} holds no genotype of epochs: {reason}")
+        raise UserError(f"{source} holds no cells of epochs: {reason}")
     genotype = genotypes.load(arguments[0], values.space) if run is None else list(run.genotypes.values())[-1]
     folder = pathlib.Path(values.output or ("." if run is None else source / "drawings"))
     try:
@@ -67,7 +67,7 @@ def visualize(values, arguments):
 
 
 def draw_run(run, folder, file_format):
-    """Draws a search's genotype, their evolution and its mixing weights; returns the paths that were written."""
+    """Draws a search's cells, their evolution and its mixing weights; returns the paths that were written."""
     palette, paths = drawing.operation_colors(run.operations()), []
     for number, genotype in run.genotypes.items():
         paths.extend(drawing.draw(genotype, folder / f"{run.unit}_{number}", file_format))

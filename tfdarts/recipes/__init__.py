@@ -17,7 +17,16 @@ def names(stage):
 
 
 def space_of(recipe, space=None):
-    """Name of the space that a recipe and a named space ask for; either may be None."""
+    """Name of the space that a recipe and a named space ask for; either may be None.
+
+    Raises:
+        OptionError: if they ask for different ones.
+    """
+    if space and recipe in RECIPES and RECIPES[recipe].space != space:
+        raise OptionError(
+            f"--space {space} and --recipe {recipe} contradict each other: that recipe is for the space "
+            f"{RECIPES[recipe].space}."
+        )
     return RECIPES[recipe].space if recipe in RECIPES else space or "conv"
 
 
@@ -82,11 +91,6 @@ def resolve(recipe, stage, given, space=None):
     """
     if recipe is not None and recipe not in names(stage):
         raise OptionError(f"Unknown {stage} recipe {recipe!r}. Available: {', '.join(names(stage))}.")
-    if recipe and space and RECIPES[recipe].space != space:
-        raise OptionError(
-            f"--space {space} and --recipe {recipe} contradict each other: that recipe is for the space "
-            f"{RECIPES[recipe].space}."
-        )
     where = spaces.load(space_of(recipe, space))
     recipe = recipe or default(where, given.get("strategy"))
     if recipe is not None and stage not in RECIPES[recipe].stages:

@@ -34,7 +34,8 @@ IMAGENET = CIFAR10.but(
 )
 DIGITS = CIFAR10.but(
     "digits",
-    "Convolutional cells on the embedded digits, for a first try: minutes on two cores, 95 % and more after training.",
+    "Convolutional cells on the embedded digits, for a first try: `python3 search_cell.py --recipe digits`, then "
+    "`python3 train.py --recipe digits --genotype_file ...`. Minutes on two cores; 95 % and more after training.",
     search={
         "dataset": "digits",
         "init_channels": 4,
@@ -71,8 +72,9 @@ WIKITEXT2 = PTB.but(
 )
 TOPICS = PTB.but(
     "topics",
-    "Recurrent cells on the embedded text, for a first try: minutes on two cores. Test perplexity 36 after training; "
-    "that of word frequencies is 181.",
+    "Recurrent cells on the embedded text, for a first try: `python3 search_cell.py --recipe topics`, then `python3 "
+    "train.py --recipe topics --genotype_file ...`. Minutes on two cores; test perplexity 36 after training, "
+    "where that of word frequencies is 181.",
     search={
         "data": "topics",
         **dict.fromkeys(UNITS, 64),

@@ -30,13 +30,15 @@ _DIGITS_SEARCH = _DIGITS | {
 _DIGITS_TRAIN = _DIGITS | {"epochs": 30, "restart_epochs": 2}
 MACRO_DIGITS = MACRO.but(
     "macro_digits",
-    "Whole networks on the embedded digits, for a first try: minutes on two cores, about 2.5 % test error.",
+    "Whole networks on the embedded digits, for a first try: `python3 search_cell.py --recipe macro_digits`, then "
+    "`python3 train.py --recipe macro_digits --genotype_file ...`. Minutes on two cores; about 2.5 % test error.",
     search=_DIGITS_SEARCH | {"layers": 6, "init_channels": 16, "shared_max_step": 200, "controller_lr": 5e-3},
     train=_DIGITS_TRAIN | {"init_channels": 16},
 )
 MICRO_DIGITS = MICRO.but(
     "micro_digits",
-    "ENAS's cells on the embedded digits, for a first try: minutes on two cores, about 2.8 % test error.",
+    "ENAS's cells on the embedded digits, for a first try: `python3 search_cell.py --recipe micro_digits`, then "
+    "`python3 train.py --recipe micro_digits --genotype_file ...`. Minutes on two cores; about 2.8 % test error.",
     search=_DIGITS_SEARCH
     | {
         "layers": 3,
@@ -57,7 +59,8 @@ PTB = Recipe(
 )
 TOPICS = PTB.but(
     "enas_topics",
-    "Recurrent cells by a controller on the embedded text, for a first try: minutes on two cores.",
+    "Recurrent cells by a controller on the embedded text, for a first try: `python3 search_cell.py --recipe "
+    "enas_topics`, then `python3 train.py --recipe enas_topics --genotype_file ...`. Minutes on two cores.",
     search={
         "data": "topics",
         "batch_size": 16,

@@ -2,7 +2,8 @@
 
 import math
 
-from tfdarts.report.canvas import FAINT, INK, QUIET, Canvas, colours, text_width
+from tfdarts.report.canvas import FAINT, INK, QUIET, Canvas, colors, text_width
+from tfdarts.runs.history import candidates
 
 
 def curves(title, series, unit="epoch", width=546, height=280):
@@ -17,7 +18,7 @@ def curves(title, series, unit="epoch", width=546, height=280):
     Returns:
         `Canvas`.
     """
-    palette = colours(series)
+    palette = colors(series)
     items = [(f"{name} {_number(points[-1][1])}" if points else name, palette[name]) for name, points in series.items()]
     rows = _legend_rows(items, width - 20)
     canvas = Canvas(width, height + 18 * (len(rows) - 1), title)
@@ -50,9 +51,9 @@ def mixing(lines, palette):
         same = {
             epoch: table["weights"]
             for epoch, table in tables.items()
-            if (table["edges"], table["operations"]) == (last["edges"], last["operations"])
+            if (table["edges"], candidates(table)) == (last["edges"], candidates(last))
         }
-        result[name] = panels(name, list(same), last["edges"], last["operations"], list(same.values()), palette)
+        result[name] = panels(name, list(same), last["edges"], candidates(last), list(same.values()), palette)
     return result
 
 
@@ -62,8 +63,9 @@ def panels(title, epochs, edges, operations, weights, palette, width=1120):
     Args:
         title: str.
         epochs: list of int.
-        edges, operations: names of the rows and columns of a table of mixing weights.
-        weights: nested lists, `(epochs, edges, operations)`.
+        edges: names of the rows of a table of mixing weights.
+        operations: for each edge, the names of its candidates.
+        weights: nested lists, `(epochs, edges, candidates of the edge)`.
         palette: operation to `#rrggbb`.
         width: of the whole drawing, in pixels.
 
@@ -72,14 +74,15 @@ def panels(title, epochs, edges, operations, weights, palette, width=1120):
     """
     across, tall = max(1, min(len(edges), 5)), 150
     down = -(-len(edges) // across)
-    rows = _legend_rows([(name, palette[name]) for name in operations], width - 20)
+    every = dict.fromkeys(name for names in operations for name in names)
+    rows = _legend_rows([(name, palette[name]) for name in every], width - 20)
     top = 34 + 18 * len(rows) + 8
     canvas = Canvas(width, top + down * tall + 20, title)
     canvas.text(10, 16, title, 14, INK, "start")
     _legend(canvas, rows, 10, 40)
     lines = [
-        [[(epoch, table[e][o]) for epoch, table in zip(epochs, weights)] for o in range(len(operations))]
-        for e in range(len(edges))
+        [[(epoch, table[e][o]) for epoch, table in zip(epochs, weights)] for o in range(len(names))]
+        for e, names in enumerate(operations)
     ]
     everything = [points for edge in lines for points in edge]
     x_range, y_range = _x_range(everything), (0.0, 1.04 * max(_y_values(everything)[1], 1e-3))
@@ -88,7 +91,7 @@ def panels(title, epochs, edges, operations, weights, palette, width=1120):
         frame = (x, y + 16, (width - 10) / across - 58, tall - 46)
         canvas.text(frame[0], y + 5, edge, 12, INK, "start")
         _axes(canvas, frame, x_range, y_range, 10, counts=False)
-        for points, name in zip(lines[e], operations):
+        for points, name in zip(lines[e], operations[e]):
             _plot(canvas, frame, x_range, y_range, points, palette[name], 1.6, 1)
     canvas.text(width / 2, canvas.height - 12, "epoch", 11, QUIET)
     return canvas
@@ -110,7 +113,7 @@ def _axes(canvas, frame, x_range, y_range, size, counts):
     canvas.line([(x, y), (x, y + height), (x + width, y + height)], QUIET, 1)
 
 
-def _plot(canvas, frame, x_range, y_range, points, colour, line, dots):
+def _plot(canvas, frame, x_range, y_range, points, color, line, dots):
     """A line; with a dot at each point while there are at most `dots`, and where a point stands alone."""
     x, y, width, height = frame
     pieces = [[]]
@@ -122,28 +125,28 @@ def _plot(canvas, frame, x_range, y_range, points, colour, line, dots):
             pieces.append([])
     for piece in pieces:
         if len(piece) > 1:
-            canvas.line(piece, colour, line)
+            canvas.line(piece, color, line)
         for at in piece if len(points) <= dots or len(piece) == 1 else ():
-            canvas.dot(*at, 1.4 * line, colour)
+            canvas.dot(*at, 1.4 * line, color)
 
 
 def _legend_rows(items, width):
-    """`(text, colour)` items broken into rows of at most `width` pixels."""
+    """`(text, color)` items broken into rows of at most `width` pixels."""
     rows, used = [[]], 0
-    for text, colour in items:
+    for text, color in items:
         needs = text_width(text, 12) + 40
         if used + needs > width and rows[-1]:
             rows.append([])
             used = 0
-        rows[-1].append((used, text, colour))
+        rows[-1].append((used, text, color))
         used += needs
     return rows
 
 
 def _legend(canvas, rows, x, y):
     for i, row in enumerate(rows):
-        for offset, text, colour in row:
-            canvas.box(x + offset, y + 18 * i - 5, 16, 10, colour)
+        for offset, text, color in row:
+            canvas.box(x + offset, y + 18 * i - 5, 16, 10, color)
             canvas.text(x + offset + 21, y + 18 * i, text, 12, INK, "start")
 
 

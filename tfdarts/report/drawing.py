@@ -1,7 +1,7 @@
 """Draws genotypes and the course of a search.
 
-A genotype becomes a `Graph` per cell, which its space makes, and a graph becomes a drawing:
-through Graphviz where its `dot` is installed, otherwise, and wherever several epochs are compared, by `Drawing`.
+A genotype becomes a `Graph` per cell, which its space makes, and a graph becomes a drawing: through Graphviz where its
+`dot` is installed, otherwise, and wherever several epochs are compared, by `Drawing`.
 """
 
 import pathlib
@@ -11,7 +11,7 @@ from PIL import Image
 
 from tfdarts import spaces
 from tfdarts.genotype import NONE
-from tfdarts.report.canvas import INK, QUIET, Canvas, colours, text_width, tint
+from tfdarts.report.canvas import INK, QUIET, Canvas, colors, text_width, tint
 
 FORMATS = ("svg", "pdf", "png")
 INSTALL = "Install Graphviz for it: `apt install graphviz`, `brew install graphviz`, or https://graphviz.org/download."
@@ -25,8 +25,8 @@ def graphs(genotype):
 
 
 def operation_colors(names):
-    """A colour for each operation, in the order of their names' first mention; grey for `none`."""
-    return {NONE: QUIET} | colours([name for name in dict.fromkeys(names) if name != NONE])
+    """A color for each operation, in the order of their names' first mention; grey for `none`."""
+    return {NONE: QUIET} | colors([name for name in dict.fromkeys(names) if name != NONE])
 
 
 def dot_graph(graph):
@@ -77,6 +77,11 @@ def draw(genotype, stem, file_format):
     return paths
 
 
+def svgs(genotype):
+    """The cells of a genotype as texts of `<svg>` elements, for a notebook."""
+    return [Drawing([graph]).canvas(0).svg() for graph in graphs(genotype).values()]
+
+
 class Drawing:
     """Drawings of one kind of cell over time, in which only what changed moves.
 
@@ -86,7 +91,7 @@ class Drawing:
 
     Args:
         cells: list of `Graph` of the same nodes, in the order of time.
-        palette: operation (a label's first line) to `#rrggbb`; default: colours of its own.
+        palette: operation (a label's first line) to `#rrggbb`; default: colors of its own.
     """
 
     def __init__(self, cells, palette=None):
@@ -132,19 +137,19 @@ class Drawing:
                 canvas.line([(x + width, y), (max(taps), y)], QUIET)
         new = [before is not None and edge not in before for edge in cell.edges]
         for x, thick, (source, node, label) in zip(middles, new, cell.edges):
-            y, (colour, width) = rows[source], (INK, 2.6) if thick else (QUIET, 1.2)
+            y, (color, width) = rows[source], (INK, 2.6) if thick else (QUIET, 1.2)
             if label:
-                colour, width = self.palette[label.split("\n")[0]], 2
-            canvas.arrow([(x, y), (x, rows[self.inputs + node] - 15)], colour, width)
-            canvas.dot(x, y, 3.2, colour)
+                color, width = self.palette[label.split("\n")[0]], 2
+            canvas.arrow([(x, y), (x, rows[self.inputs + node] - 15)], color, width)
+            canvas.dot(x, y, 3.2, color)
         for x, thick, (source, _, label) in zip(middles, new, cell.edges):
             if not label:
                 continue
             lines = label.split("\n")
-            colour = self.palette[lines[0]]
-            stroke, line_width = (INK, 2.6) if thick else (colour, 1.2)
+            color = self.palette[lines[0]]
+            stroke, line_width = (INK, 2.6) if thick else (color, 1.2)
             y, width = rows[source] + 10, self.column - 10
-            canvas.box(x - width / 2, y, width, self.pill, tint(colour), stroke, line_width, 6)
+            canvas.box(x - width / 2, y, width, self.pill, tint(color), stroke, line_width, 6)
             for k, line in enumerate(lines):
                 canvas.text(x, y + self.pill / 2 + 15 * (k - (len(lines) - 1) / 2), line, 12)
         for state, (name, y) in enumerate(zip(cell.states, rows)):
@@ -185,11 +190,11 @@ def _slots(cells):
 def animate(drawing, captions, path):
     """Writes the cells of a `Drawing` as an animated GIF that repeats, about 12 s long, the last cell for 3 s."""
     canvases = [drawing.canvas(i, caption) for i, caption in enumerate(captions)]
-    # One palette for all frames, so that nothing flickers: white, each colour, and between them what smooth edges need
+    # One palette for all frames, so that nothing flickers: white, each color, and between them what smooth edges need
     # (but nothing that Pillow, which rounds in its search, takes for white).
-    used = sorted(set().union(*(canvas.colours() for canvas in canvases)))
+    used = sorted(set().union(*(canvas.colors() for canvas in canvases)))
     steps = min(8, 255 // len(used))
-    shades = [tint(colour, (step + 1) / steps) for colour in used for step in range(steps)]
+    shades = [tint(color, (step + 1) / steps) for color in used for step in range(steps)]
     palette = Image.new("P", (1, 1))
     palette.putpalette(bytes.fromhex("ffffff" + "".join(shade[1:] for shade in shades if min(shade[1::2]) < "f")))
     frames = [canvas.image().quantize(palette=palette, dither=Image.Dither.NONE) for canvas in canvases]

@@ -27,7 +27,9 @@ DARTS = strategy("darts") | {
     ),
 }
 ENAS = strategy("enas") | {
-    "controller_optim": Option("adam", "optimizer of the controller", choices=("adam", "sgd"), controller=True),
+    "controller_optim": Option(
+        "adam", "optimizer of the controller: adam or sgd", choices=("adam", "sgd"), controller=True
+    ),
     "controller_lr_cosine": Option(
         False, "let the controller's learning rate fall from --controller_lr_max by half a cosine", controller=True
     ),
@@ -61,7 +63,7 @@ ENAS = strategy("enas") | {
         controller=True,
     ),
     "tanh_c": Option(1.5, "largest magnitude of the controller's logits", controller=True),
-    "shared_optim": Option("sgd", "optimizer of the shared weights", choices=("sgd", "adam")),
+    "shared_optim": Option("sgd", "optimizer of the shared weights: sgd or adam", choices=("sgd", "adam")),
     "shared_lr": Option(0.05, "learning rate of the shared weights in the first epoch"),
     "shared_max_step": Option(0, "steps of the shared weights in an epoch; 0: one pass over the data", zero=True),
     "derive_num_sample": Option(

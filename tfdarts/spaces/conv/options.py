@@ -20,11 +20,16 @@ SEARCH = IMAGES | DARTS | HALVES | BATCH | SGD | CUTOUT | {
     "stem_multiplier": STEM,
     "ops": OPS,
     "location": Option(
-        "no_attention", f"where attention modules are searched: {', '.join(operations.LOCATIONS)}", random=True
+        "no_attention",
+        f"where attention modules are searched: {', '.join(operations.LOCATIONS)}",
+        choices=tuple(operations.LOCATIONS),
+        random=True,
     ),
 }  # fmt: skip
 TRAIN = IMAGES | BATCH | SGD | SCHEDULE | CUTOUT | AUXILIARY | {
-    "network": Option("cifar", "form of stem and auxiliary head", choices=("cifar", "imagenet")),
+    "network": Option(
+        "cifar", "form of stem and auxiliary head: cifar or imagenet, for larger images", choices=("cifar", "imagenet")
+    ),
     "init_channels": CHANNELS.but(36),
     "layers": LAYERS.but(20),
     "stem_multiplier": STEM,

@@ -1,0 +1,106 @@
+"""Turns what a run's `config.json` and results say into HTML: its options, facts of its data, its outcome."""
+
+import datetime
+import html
+import json
+
+from tfdarts.runs.history import is_number
+
+# Titles of the dictionaries in `config.json`; earlier versions called what a run remembers of its data `seen`.
+_GROUPS = {"data_info": "Data", "seen": "Data", "versions": "Versions"}
+_LABELS = {
+    "images": "training images",
+    "mean": "mean of each channel",
+    "std": "deviation of each channel",
+    "words": "words in the vocabulary",
+    "sha256": "SHA-256 of the text",
+    "format": "format of config.json",
+}
+_LONG = 100  # characters; what is longer is folded
+
+
+def text(value):
+    """Any value as HTML text."""
+    return html.escape(str(value))
+
+
+def configuration(config):
+    """All of a run's configuration in groups, but the command, which has a place of its own.
+
+    Args:
+        config: `config.json`, a dictionary.
+
+    Returns:
+        A dictionary from title to a dictionary from name to value; the first title is `"Options"`.
+    """
+    groups = {"Options": {}}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            groups.setdefault(_GROUPS.get(name, name), {}).update(value)
+        elif name == "format":
+            groups.setdefault("Versions", {})[name] = value
+        elif name != "command" and not (name in _GROUPS and value is None):  # no data is read to draw at random
+            groups["Options"][name] = value
+    return groups
+
+
+def label(title, name):
+    """The name of a value of the group `title`, for people: options are called as on the command line."""
+    return text(name if title == "Options" else _LABELS.get(name, name))
+
+
+def shown(title, value):
+    """A value of the group `title`: as in the configuration file, or, of facts of the data, for people."""
+    if title == "Data" and type(value) is int:
+        return f"{value:,}"
+    if title == "Data" and isinstance(value, list) and all(map(is_number, value)):
+        rounded = ", ".join(f"{each:.4g}" for each in value)
+        return f'<span title="{text(json.dumps(value))}">{rounded}</span>'
+    if title == "Data" and isinstance(value, list):
+        return _folded(f"{len(value):,}", ", ".join(map(str, value)))
+    whole = value if isinstance(value, str) else json.dumps(value)
+    return text(whole) if len(whole) <= _LONG else _folded(whole[:40] + "…", whole)
+
+
+def _folded(summary, whole):
+    return f"<details><summary>{text(summary)}</summary>{text(whole)}</details>"
+
+
+def outcome(run):
+    """What a run reached.
+
+    Returns:
+        A list of `(what, value)` as HTML, the value empty where it is not known (yet).
+    """
+    last, results = run.metrics[-1] if run.metrics else {}, run.results or {}
+    genotypes = list(run.cells().values()) if run.unit == "epoch" else []
+    epochs = f"{run.epochs}" if run.epochs == run.total else f"{run.epochs} of {text(run.total)}"
+    return [
+        ("epochs", epochs if run.unit == "epoch" else ""),
+        ("validation accuracy", _percent(last.get("val_accuracy"), 100) if "perplexity" not in last else ""),
+        ("test error", _percent(results.get("test_error_percent"), 1)),
+        ("validation perplexity", _number(last.get("val_perplexity"))),
+        ("test perplexity", _number(results.get("test_perplexity"))),
+        ("mean reward", _number(last.get("mean_reward"))),
+        ("mean reward of uniform draws", _number(last.get("uniform_reward"))),
+        ("parameters", _count(results.get("parameters"))),
+        ("skip connections", str(genotypes[-1].skip_connections()) if genotypes else ""),
+        ("time", _time(results.get("seconds", last.get("seconds")))),
+    ]
+
+
+def _percent(value, factor):
+    return f"{factor * value:.2f} %" if is_number(value) else ""
+
+
+def _number(value):
+    return f"{value:.2f}" if is_number(value) else ""
+
+
+def _count(value):
+    return f"{value:,}" if type(value) is int else ""
+
+
+def _time(seconds):
+    known = is_number(seconds) and 0 <= seconds < 1e9
+    return str(datetime.timedelta(seconds=round(seconds))) if known else ""
