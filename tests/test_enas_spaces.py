@@ -15,7 +15,18 @@ SPACES = {
 }
 TRAININGS = {
     "macro": ["--recipe", "macro_digits", "--init_channels", "4", "--batch_size", "240", "--epochs", "2"],
-    "micro": ["--recipe", "micro_digits", "--init_channels", "4", "--batch_size", "240", "--epochs", "2"],
+    "micro": [
+        "--recipe",
+        "micro_digits",
+        "--layers",
+        "1",
+        "--init_channels",
+        "4",
+        "--batch_size",
+        "240",
+        "--epochs",
+        "2",
+    ],
     "recurrent": ["--recipe", "enas_topics", "--nhid", "8", "--batch_size", "400", "--epochs", "2"],
 }
 
