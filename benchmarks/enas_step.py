@@ -24,12 +24,13 @@ import tfdarts  # noqa: F401, I001  before TensorFlow, for the environment that 
 
 import tensorflow as tf
 
-from tfdarts import on_enas, recipes
-from tfdarts.spaces.recurrent import network as language
-from tfdarts.spaces.macro import network as macro
-from tfdarts.spaces.micro import network as micro
-from tfdarts.runs import run
+from tfdarts import recipes, spaces
 from tfdarts.layers.choose import choose
+from tfdarts.runs import environment
+from tfdarts.spaces.base import ImageInputs, TextInputs
+from tfdarts.spaces.macro import shared as macro
+from tfdarts.spaces.micro import shared as micro
+from tfdarts.spaces.recurrent import shared as language
 
 SPACES = {"macro": "enas_macro", "micro": "enas_micro", "recurrent": "enas_ptb"}
 FORMS = ("sampled", "fixed", "all")
@@ -37,7 +38,7 @@ WORDS = 10_000
 
 
 def choose_all(index, branches):
-    """As `tfdarts.choose.choose`, at the cost of every branch."""
+    """As `tfdarts.layers.choose.choose`, at the cost of every branch."""
     results = [branch() for branch in branches]
     return tf.nest.map_structure(lambda *parts: tf.gather(tf.stack(parts), index), *results)
 
@@ -45,16 +46,17 @@ def choose_all(index, branches):
 def step(space, form, batch_size, units):
     """A function that runs one shared step on an architecture that is the same for all forms."""
     given = {"batch_size": batch_size} if space != "recurrent" else {"nhid": units, "data": ""}
-    options = recipes.resolve(SPACES[space], "search", given, {"seed": 0, "jit_compile": False})
-    (drawn,) = on_enas.architectures(options, 1)
+    settings, where = recipes.resolve(SPACES[space], "search", given), spaces.load(space)
+    (drawn,) = where.random_architectures(1, 0, **settings.pick(where.controller))
+    known = TextInputs(WORDS) if space == "recurrent" else ImageInputs((32, 32, 3), 10)
     for module in (language, macro, micro):  # until the next call, before which this one's graph is traced
         module.choose = choose_all if form == "all" else choose
+    network = where.shared_network(known, **settings.pick(where.shared_network))
     if space == "recurrent":
-        network = on_enas.shared_language_model(options, WORDS)
-        labels = tf.random.uniform((options.bptt, options.batch_size), 0, WORDS, tf.int32)
-        inputs = labels, tf.zeros((options.batch_size, options.nhid))
+        columns = settings.values["batch_size"]
+        labels = tf.random.uniform((settings.values["bptt"], columns), 0, WORDS, tf.int32)
+        inputs = labels, tf.zeros((columns, units))
     else:
-        network = on_enas.supernet(options, (32, 32, 3), 10)
         inputs, labels = (tf.random.normal((batch_size, 32, 32, 3)),), tf.zeros((batch_size,), tf.int32)
     weights = network.trainable_variables
     tensors = tf.constant(drawn) if space == "micro" else tuple(map(tf.constant, drawn))
@@ -84,7 +86,7 @@ def main():
     parser.add_argument("--units", type=int, default=200, help="of the recurrent space")
     parser.add_argument("--memory", choices=FORMS, help="run one form three times, print the peak memory in bytes")
     args = parser.parse_args()
-    run.configure_tensorflow()
+    environment.configure()
     if args.memory:
         one = step(args.only, args.memory, args.batch_size, args.units)
         for _ in range(3):

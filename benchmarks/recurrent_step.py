@@ -20,17 +20,21 @@ KINDS = {"weights": "weights", "first_order": "first", "second_order": "second"}
 def one_kind(args):
     """Measures one kind of step in this process; as in the other program, without dropout and regularisers."""
     import numpy as np
-    from tfdarts.strategies.language import LanguageDarts
 
-    from tfdarts import operations as space
+    from tfdarts import operations, optimizers
     from tfdarts.data import text
-    from tfdarts.runs import run
-    from tfdarts.spaces.recurrent.network import LanguageSupernet
+    from tfdarts.runs import environment
+    from tfdarts.spaces.recurrent.supernet import LanguageSupernet
+    from tfdarts.strategies.darts import Darts
+    from tfdarts.tasks.text import TextTask
 
-    run.configure_tensorflow()
-    supernet = LanguageSupernet(space.load("recurrent", recurrent=True), args.words, args.nhid)
+    environment.configure()
+    supernet = LanguageSupernet(operations.load("recurrent", recurrent=True), args.words, args.nhid)
     supernet.build()
-    darts = LanguageDarts(supernet, args.batch_size, args.bptt, beta=0.0, order=KINDS[args.only])
+    task = TextTask(args.nhid, args.batch_size, args.bptt, searches=True)
+    sgd = optimizers.Sgd(20.0, weight_decay=5e-7, grad_clip=0.25)
+    adam = optimizers.Adam(3e-3, (0.9, 0.999), 1e-3, name="arch_adam")
+    darts = Darts(supernet, task, sgd, KINDS[args.only], adam, unrolled_clip=0.25)
     stream = np.random.default_rng(0).integers(0, args.words, 40 * args.bptt * args.batch_size, np.int32)
     rows = text.batchify(stream, args.batch_size, "random")
     batches = measure.Batches(text.search_batches(rows, rows, args.bptt, 0))

@@ -23,7 +23,8 @@ def layers(patch, vertical, units):
     import keras
     import numpy as np
 
-    from tfdarts.spaces.renet import network as renet
+    from tfdarts.spaces.renet.body import Sweep
+    from tfdarts.spaces.renet.cells import LSTMCell
 
     class Forms(keras.layers.Layer):
         """Stands where our cell stands: Keras's LSTM once in each direction, lines first."""
@@ -42,7 +43,7 @@ def layers(patch, vertical, units):
             y = keras.ops.stack([way(x) for way in self.ways])
             return keras.ops.transpose(y, [2, 0, 1, 3])
 
-    ours, theirs = (renet.Sweep(cell, patch, vertical) for cell in (renet.LSTMCell(units), Forms()))
+    ours, theirs = (Sweep(cell, patch, vertical) for cell in (LSTMCell(units), Forms()))
 
     def copy():
         for i, way in enumerate(theirs.cell.ways):
@@ -53,9 +54,9 @@ def layers(patch, vertical, units):
 
 
 def main(args):
-    from tfdarts.runs import run
+    from tfdarts.runs import environment
 
-    run.configure_tensorflow()  # before TensorFlow, for the environment
+    environment.configure()  # before TensorFlow, for the environment
 
     import numpy as np
     import tensorflow as tf

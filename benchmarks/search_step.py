@@ -19,16 +19,16 @@ KINDS = {"weights": "weights", "first_order": "first", "second_order": "second"}
 
 def one_kind(args):
     """Measures one kind of step in this process."""
-    from tfdarts import operations as space
-    from tfdarts import optimizers
-    from tfdarts.runs import run
+    from tfdarts import operations, optimizers
+    from tfdarts.runs import environment
     from tfdarts.spaces.conv.supernet import Supernet
     from tfdarts.strategies.darts import Darts
+    from tfdarts.tasks.images import ImageTask
 
-    run.configure_tensorflow()
-    supernet = Supernet(space.load("regular"), 10, args.init_channels, args.layers)
+    environment.configure()
+    supernet = Supernet(operations.load("regular"), 10, args.init_channels, args.layers)
     supernet.build((None, 32, 32, 3))
-    darts = Darts(supernet, KINDS[args.only])
+    darts = Darts(supernet, ImageTask(), optimizers.Sgd(0.025, 0.9, 3e-4, 5.0), KINDS[args.only])
     batches = measure.cifar_batches(args.batch_size)
     functions = {"weights": [darts._both], "first_order": [darts._both, darts._architecture]}
     functions["second_order"] = functions["first_order"]
@@ -36,7 +36,7 @@ def one_kind(args):
     weights, batch = optimizers.flatten(supernet.trainable_variables), batches.next()
 
     def pure():  # loss, gradients and new statistics of a weight step, without the optimizer
-        darts._both(weights, darts.alphas.value, batch)
+        darts._both(weights, darts.alphas.value, (*batch, {}))
 
     return measure.measure(
         args.only,

@@ -14,15 +14,18 @@ from benchmarks import measure
 
 def one_kind(args):
     """Measures the step in this process."""
-    from tfdarts import genotype
-    from tfdarts.runs import run
+    from tfdarts import optimizers
+    from tfdarts.runs import environment
+    from tfdarts.spaces import genotypes
     from tfdarts.spaces.conv.network import EvaluationNetwork
-    from tfdarts.training.trainer import Training
+    from tfdarts.tasks.images import ImageTask
+    from tfdarts.training.trainer import Trainer
 
-    run.configure_tensorflow()
-    network = EvaluationNetwork(genotype.load("DARTS_V2"), 10, args.init_channels, args.layers, auxiliary=True)
+    environment.configure()
+    network = EvaluationNetwork(genotypes.load("DARTS_V2"), 10, args.init_channels, args.layers, auxiliary=True)
     network.build((None, 32, 32, 3))
-    training = Training(network)
+    task = ImageTask(label_smooth=0.0, auxiliary_weight=0.4, drop_path_prob=0.2, top5=True)
+    training = Trainer(network, task, optimizers.Sgd(0.025, 0.9, 3e-4, 5.0), epochs=600)
     training.epoch.assign(300)
     batches = measure.cifar_batches(args.batch_size)
     return measure.measure(
