@@ -118,7 +118,7 @@ def test_the_published_cells(variant):
     assert PUBLISHED[variant] == stored_cell(arrays, variant)
 
 
-def cells(kind, variant, arrays):
+def layers_of(kind, variant, arrays):
     """The layer of a cell golden, and its nodes as a function of the architecture."""
     nodes, units, _ = arrays["Ws"].shape
     if kind == "search":
@@ -140,7 +140,7 @@ def cells(kind, variant, arrays):
 def test_cell(kind, variant, patch, floatx):
     arrays = golden(f"{kind}_{variant}_patch_{patch}x{patch}")
     tolerance = 1e-4 if floatx == "float32" else 3e-7
-    node, layers = cells(kind, variant, arrays)
+    node, layers = layers_of(kind, variant, arrays)
     x, table = (tf.constant(arrays.get(name, np.zeros((1, 1))), floatx) for name in ("x", "arch_weights"))
     for suffix, layer in layers.items():
         sweep = body.Sweep(layer, patch, vertical=False)
