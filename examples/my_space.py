@@ -3,8 +3,8 @@
     python3 search_cell.py --space examples.my_space --epochs 5
     python3 train.py --space examples.my_space --genotype_file logs/search_arch/.../genotype.json
 
-A space is a module with `SPACE`, an instance of a subclass of `tfdarts.spaces.base.Space`. Here are its three parts: the
-genotype, checked data; the network that is searched, which mixes the operations; the network of a genotype.
+A space is a module with `SPACE`, an instance of a subclass of `tfdarts.spaces.base.Space`. It has a genotype, which is
+checked data; a network that is searched, which mixes the operations; and the network of a genotype.
 """
 
 import dataclasses

@@ -57,7 +57,7 @@ def test_a_stopped_search_goes_on_to_the_same_bits(name, tmp_path):
     log = RunFolder.start(tmp_path / "cut", settings.to_config() | {"data_info": data.remembered})
     with pytest.raises(Stopped):
         fit(log, job, 2, 60.0, [Stop()])
-    saved = Settings.from_config(saved_config(log.folder, "search", {}), space.options("search", "darts"))
+    saved = Settings.from_config(saved_config(log.folder, "search"), space.options("search", "darts"))
     assert saved == settings
     assign(job.model, [value + 1 for value in start])
     fit(RunFolder.resume(log.folder), job, 2, 60.0, [GenotypeCallback(log)])

@@ -5,6 +5,7 @@ import pytest
 from tfdarts.ops import multipliers
 
 from tests.support import reference
+from tfdarts.approximation import load_table
 from tfdarts.cli import multipliers as figures
 from tfdarts.errors import UserError
 
@@ -120,7 +121,7 @@ def test_what_is_no_multiplier_is_refused(name, reason, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.bin").write_bytes(b"abc")
     with pytest.raises(UserError, match=reason):
-        figures.load(name)
+        load_table(name)
 
 
 def test_the_map_shows_what_is_too_large_and_too_small():

@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from tfdarts import operations as space
 from tfdarts import saving as saved
+from tfdarts import spaces
+from tfdarts.errors import UserError
 from tfdarts.genotype import GenotypeError
-from tfdarts.runs import run
+from tfdarts.runs.folder import check_resumed, saved_config
 from tfdarts.spaces import genotypes as genotype
 from tfdarts.spaces.conv import network as evalnet
 from tfdarts.spaces.conv.genotype import ConvGenotype
@@ -96,9 +98,10 @@ def test_another_module_than_its_own_is_refused(own, tmp_path):
 
 def test_a_search_goes_on_with_a_module_that_has_moved(own):
     (folder,) = (own / "logs/search_arch").iterdir()
-    assert run.saved_options(folder, "search", {"ops": "after/my_ops.py"}).ops == "after/my_ops.py"
-    with pytest.raises(run.UserError, match="--ops after/other.py"):
-        run.saved_options(folder, "search", {"ops": "after/other.py"})
+    config, options = saved_config(folder, "search"), spaces.load("conv").options("search", "darts")
+    check_resumed(folder, config, {"ops": "after/my_ops.py"}, options)
+    with pytest.raises(UserError, match="--ops after/other.py"):
+        check_resumed(folder, config, {"ops": "after/other.py"}, options)
 
 
 def test_a_dotted_path_is_looked_up_in_the_working_directory(monkeypatch, tmp_path):
