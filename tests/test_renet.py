@@ -37,7 +37,7 @@ class PublishedGate(cells.SigmoidCell):
 
         def normalize(z, weighed, i):
             old = statistics[:, i : i + 1]
-            z, moments = recurrent.batch_norm(z * tf.sigmoid(tf.matmul(weighed, weight)), old, training)
+            z, moments = recurrent.normalized(z * tf.sigmoid(tf.matmul(weighed, weight)), old, training)
             return z, moments
 
         def gates(x, h):
@@ -122,7 +122,7 @@ def layers_of(kind, variant, arrays):
     """The layer of a cell golden, and its nodes as a function of the architecture."""
     nodes, units, _ = arrays["Ws"].shape
     if kind == "search":
-        node = lambda table: recurrent.MixedNodes(table, SEARCHED, OPS)  # noqa: E731
+        node = lambda table: recurrent.MixedNodes(table, build.table(SEARCHED, len(table)), OPS)  # noqa: E731
         options = {"nodes": nodes, "concat": range(1, nodes + 1), "affine": False}
     else:
         entries = stored_cell(arrays, variant).recurrent
@@ -269,7 +269,7 @@ def test_evaluation_network(variant, floatx, monkeypatch):
         x = convolution(x, training=True)
     reference.close(x, arrays["stem_output"], tolerance, "stem")
     for i, sweep in enumerate(net.body.sweeps):
-        x = sweep(x, training=True, **net.parts)
+        x = sweep(x, training=True, **net.arguments)
         reference.close(x, arrays[f"cell{i}_output"], tolerance, f"sweep {i}")
 
 
@@ -416,7 +416,7 @@ def test_search_on_images_that_are_not_square():
     few = space.Operations("recurrent", OPS, ("none", "tanh", "relu"))
     net = ReNetSupernet(few, 3, 4, 1, "sigmoid", nodes=2)
     net.build((None, 9, 7, 1))
-    darts = Counted(net, "second", grad_clip=1.0, unrolled_clip=1.0)
+    darts = build.search(net, "second", grad_clip=1.0, unrolled_clip=1.0, kind=Counted)
     darts.compile(jit_compile=False)
     before = [np.asarray(v.value) for v in darts.variables]
     half = tf.data.Dataset.from_tensor_slices((tf.random.normal((10, 9, 7, 1)), tf.zeros(10, tf.int32))).batch(4)
