@@ -29,7 +29,7 @@ COUNTS = [
 def case(request):
     """A network with the reference's weights, and the reference's values."""
     stored, about = reference.load(request.param), reference.load(request.param + ".json")
-    cells, sizes = genotype.Genotype(**about["genotype"]), (about["num_classes"], about["C"], about["layers"])
+    cells, sizes = ConvGenotype(**about["genotype"]), (about["num_classes"], about["C"], about["layers"])
     network = EvaluationNetwork(cells, *sizes, auxiliary=True, network=FORMS[about["network"]])
     network.build((None, *stored["input"].shape[1:]))
     names = reference.named(network)
@@ -118,7 +118,7 @@ def test_parameters_and_multiply_adds(entry, zero_start):
         def forward(x):
             return network(x, mixing, training=False)
     else:
-        cells = genotype.Genotype(**entry["genotype"])
+        cells = ConvGenotype(**entry["genotype"])
         if entry["genotype_name"] in genotype.names():
             assert genotype.load(entry["genotype_name"]) == cells
         network = EvaluationNetwork(cells, *sizes, True, entry["network"])
