@@ -88,7 +88,9 @@ def search(
     >>> import numpy as np, tfdarts
     >>> x, y = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8), np.arange(60) % 3
     >>> tiny = {"init_channels": 2, "layers": 3, "nodes": 1, "multiplier": 1, "batch_size": 15, "unrolled": False}
-    >>> found = tfdarts.search((x, y), recipe="digits", epochs=1, **tiny)
+    >>> found = tfdarts.search((x, y), recipe="digits", epochs=1, **tiny)  # doctest: +ELLIPSIS
+    epoch 1 of 1, about ... left
+    2/2 - ...
     >>> len(found.genotype.normal), found.mixing["normal"].shape, found.folder
     (2, (2, 8), None)
     """
@@ -197,7 +199,10 @@ def train(
     >>> import numpy as np, tfdarts
     >>> x, y = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8), np.arange(60) % 3
     >>> tiny = {"init_channels": 2, "layers": 3, "batch_size": 30}
-    >>> model = tfdarts.train("DARTS_V2", (x, y), (x[:9], y[:9]), recipe="digits", epochs=1, **tiny)
+    >>> model = tfdarts.train("DARTS_V2", (x, y), (x[:9], y[:9]), recipe="digits", epochs=1, **tiny
+    ... )  # doctest: +ELLIPSIS
+    epoch 1 of 1, about ... left
+    2/2 - ...
     >>> model.predict(x[:4], verbose=0).shape
     (4, 3)
     >>> sorted(model.results)[:3]
@@ -268,7 +273,9 @@ def evaluate(
     >>> import numpy as np, tfdarts
     >>> x, y = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8), np.arange(60) % 3
     >>> tiny = {"init_channels": 2, "layers": 3, "batch_size": 30}
-    >>> model = tfdarts.train("DARTS_V2", (x, y), recipe="digits", epochs=1, **tiny)
+    >>> model = tfdarts.train("DARTS_V2", (x, y), recipe="digits", epochs=1, **tiny)  # doctest: +ELLIPSIS
+    epoch 1 of 1, about ... left
+    2/2 - ...
     >>> sorted(tfdarts.evaluate(model, (x, y)))
     ['test_accuracy_percent', 'test_error_percent', 'top5_accuracy_percent']
     """
@@ -335,9 +342,10 @@ def build(
 
     Example:
 
-    >>> import tfdarts
-    >>> tfdarts.build("DARTS_V2", input_shape=(32, 32, 3), classes=10, channels=4, layers=3).output_shape
-    (None, 10)
+    >>> import numpy as np, tfdarts
+    >>> net = tfdarts.build("DARTS_V2", input_shape=(8, 8, 3), classes=10, channels=4, layers=3)
+    >>> net(np.zeros((2, 8, 8, 3))).shape.as_list()
+    [2, 10]
     """
     genotype = load(genotype, space) if isinstance(genotype, str) else genotype
     genotype = genotype.with_module(ops) if ops else genotype

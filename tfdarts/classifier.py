@@ -16,7 +16,7 @@ class Classifier(keras.Model):
         pixels: whether it takes pixels from 0 to 255, which it normalizes as in the network's training.
 
     Call arguments:
-        images: `(batch, height, width, channels)`.
+        images: `(batch, height, width, channels)`, or without the last axis where there is one channel.
 
     Returns:
         Probabilities `(batch, classes)`; in training, with an auxiliary head, a pair of them.
@@ -48,6 +48,7 @@ class Classifier(keras.Model):
         self.built = True
 
     def call(self, images, training=None):
+        images = images[..., None] if len(images.shape) == 3 else images
         x = self.network.preprocess(images) if self.pixels else images
         results = self.network(x, training=training)
         if isinstance(results, (tuple, list)):
