@@ -274,7 +274,11 @@ def test_moving_statistics_of_the_authors_four_passes(search):
     reference.close(reference.read(search.names, expected), expected, 2e-5)
     # Evaluation mode with the weights and the architecture after the whole step.
     new, _ = optimizers.sgd(
-        weights, optimizers.clip(gradient, CONFIG["grad_clip"])[0], darts.weight_optimizer.buffer.value, CONFIG["eta"], *DECAY
+        weights,
+        optimizers.clip(gradient, CONFIG["grad_clip"])[0],
+        darts.weight_optimizer.buffer.value,
+        CONFIG["eta"],
+        *DECAY,
     )
     for variable, value in zip(
         search.net.trainable_variables, optimizers.unflatten(new, search.net.trainable_variables)
