@@ -201,6 +201,8 @@ def load_for(network, dataset=None, data_dir=None):
     known = network.options["preprocessing"]
     if known is None:
         raise UserError("the model does not know what images it was trained on; train.py saves that with a model")
+    if dataset is None and known["dataset"] is None:
+        raise UserError("the model was trained on arrays; give images to test it on (in a command, --dataset)")
     names = {name: known[name] for name in ("seed", "image_size", "augmentation")}
     sets = images.load(dataset or known["dataset"], data_dir, **names, statistics=known)
     return ImageData(*sets, names | {"dataset": dataset or known["dataset"]})
