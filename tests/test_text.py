@@ -100,7 +100,7 @@ def test_batches_are_a_function_of_seed_and_step():
 def test_validation_batches_follow_the_training_rows():
     rows, valid = (text.batchify(np.arange(n, dtype=np.int32), 2, "any") for n in (100, 60))
     row = 0
-    for (tokens, _, _, first), (valid_tokens, valid_targets) in text.search_batches(rows, valid, 6, 0).take(40):
+    for (tokens, _, _, first), (valid_tokens, valid_targets, *_) in text.search_batches(rows, valid, 6, 0).take(40):
         row = 0 if bool(first) else row
         np.testing.assert_array_equal(valid_tokens, valid[row % 29 :][: min(6, 29 - row % 29)])
         np.testing.assert_array_equal(valid_targets, valid_tokens + 1)
@@ -110,5 +110,5 @@ def test_validation_batches_follow_the_training_rows():
 def test_shapes_are_open_in_time_only():
     rows = text.batchify(np.arange(40, dtype=np.int32), 2, "training")
     (tokens, targets, scale, first), valid = text.search_batches(rows, rows, 5, 0).element_spec
-    assert all(spec.shape.as_list() == [None, 2] for spec in (tokens, targets, *valid))
+    assert all(spec.shape.as_list() == [None, 2] for spec in (tokens, targets, *valid[:2]))
     assert (scale.shape, scale.dtype, first.dtype) == ((), tf.float32, tf.bool)
