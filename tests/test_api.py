@@ -42,10 +42,16 @@ def found(tmp_path_factory):
 def test_a_search_has_its_results_and_its_folder(found):
     assert len(found.history["loss"]) == len(found.history["val_accuracy"]) == 2
     assert found.mixing["normal"].shape == (2, 8) and len(found.choices["normal"]) == 2
-    assert json.loads((found.folder / "config.json").read_text())["epochs"] == 2
+    config = json.loads((found.folder / "config.json").read_text())
+    assert config["epochs"] == 2 and config["dataset"] is None
     assert tfdarts.load(str(found.folder / "genotype.json")) == found.genotype
     page = found._repr_html_()
     assert page.count("<svg") == 2 and "normal cell" in page
+
+
+def test_a_command_cannot_go_on_with_a_run_on_arrays(found, command):
+    (line,) = command("search_cell.py", "--resume", found.folder, code=2).stderr.splitlines()
+    assert line == "error: this run is on arrays, which a command does not have; start a new one from Python"
 
 
 def test_the_same_seed_gives_the_same_without_a_folder_and_from_a_data_set(found):
@@ -82,11 +88,13 @@ def test_a_trained_model_takes_pixels_gives_probabilities_and_is_saved(trained, 
 SPACES = {"conv": "DARTS_V2", "renet": "DARTS_Vanilla", "macro": "ENAS", "micro": "ENAS"}
 
 
-@pytest.mark.parametrize("auxiliary", [False, True])
-@pytest.mark.parametrize("space", SPACES)
+FORMS = [(space, False) for space in SPACES] + [("conv", True), ("micro", True)]  # those with an auxiliary head
+
+
+@pytest.mark.parametrize("space,auxiliary", FORMS)
 def test_a_users_own_compile_and_fit(space, auxiliary):
     keras.utils.set_random_seed(0)
-    sizes = {"channels": 4, "layers": 3 if space in ("conv", "micro") else 2}
+    sizes = {"channels": 4} | {"conv": {"layers": 3}, "micro": {"layers": 3}, "renet": {"layers": 2}}.get(space, {})
     net = tfdarts.build(SPACES[space], (8, 8, 1), 3, space=space, auxiliary=auxiliary, **sizes)
     net.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
     x = np.eye(3)[Y][:, :, None, None] * np.ones((60, 3, 8, 8)) @ np.eye(8)
@@ -115,6 +123,8 @@ BAD = [
     (lambda: tfdarts.search({"train": "a"}, recipe="topics"), "a dictionary with train, valid, test"),
     (lambda: tfdarts.train("NOTHING", (X, Y), **CONV), "Cannot read a genotype"),
     (lambda: tfdarts.build("DARTS_V1", (8, 8, 1), 3, space="recurrent"), "is not for images"),
+    (lambda: tfdarts.build("ENAS", (8, 8, 1), 3, space="macro", layers=3), "no such option"),
+    (lambda: tfdarts.build("DARTS_Vanilla", (8, 8, 1), 3, space="renet", auxiliary=True), "no such option"),
     (lambda: tfdarts.search((X, Y), strategy="random", **SEARCH), "random_genotypes"),
 ]
 

@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 
 from tests.support import build
-from tfdarts import operations, optimizers
+from tfdarts import operations, optimizers, spaces
 from tfdarts.layers.edges import MixedEdges
 from tfdarts.spaces.conv.supernet import Supernet
-from tfdarts.strategies.darts import Stop
+from tfdarts.strategies.darts import Stop, edges_of
 from tfdarts.strategies.parts import Part, softmax
 
 OPERATIONS = operations.load("regular")
@@ -143,6 +143,17 @@ def test_what_sits_on_the_edges_is_handed_in():
     for one, two in zip(net.variables, other.variables):
         two.assign(one)
     assert np.abs(net(x, mixing) - other(x, mixing)).max() > 1e-6
+
+
+def test_a_part_brings_its_edges():
+    class Edges(Part):
+        edges = MixedEdges
+
+    conv, text = spaces.load("conv"), spaces.load("recurrent")
+    assert edges_of(conv, [Part(), Edges()]) == {"edges": MixedEdges} and edges_of(text, [Part()]) == {}
+    for space, parts in ((conv, [Edges(), Edges()]), (text, [Edges()])):
+        with pytest.raises(ValueError, match="one part with `edges`"):
+            edges_of(space, parts)
 
 
 RAGGED = (("skip_connect", "sep_conv_3x3"), ("none", "max_pool_3x3", "dil_conv_3x3"), ("sep_conv_3x3", "skip_connect"))

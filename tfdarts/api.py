@@ -11,6 +11,7 @@ from tfdarts import recipes, spaces, strategies, tasks
 from tfdarts.classifier import Classifier
 from tfdarts.errors import UserError
 from tfdarts.genotype import Genotype
+from tfdarts.report.drawing import svgs
 from tfdarts.runs import environment
 from tfdarts.runs.callbacks import GenotypeCallback
 from tfdarts.runs.fit import fit
@@ -45,8 +46,6 @@ class Search:
     model: keras.Model
 
     def _repr_html_(self):
-        from tfdarts.report.drawing import svgs
-
         return "".join(svgs(self.genotype))
 
 
@@ -99,7 +98,8 @@ def search(
     if settings.strategy == "random":
         raise UserError("random architectures need no search; call tfdarts.random_genotypes")
     environment.configure(settings.values["seed"], settings.values["deterministic"])
-    source, where = _read(data, None, settings), spaces.load(settings.space)
+    where = spaces.load(settings.space)
+    source, settings = _read(where, data, None, settings)
     job = strategies.load(settings.strategy).job(where, source, settings, parts)
     folder = _folder(logdir, settings, source)
     found = fit_search(job, settings, folder, callbacks)
@@ -214,7 +214,8 @@ def train(
     settings = recipes.resolve(recipe, "train", _with_name(data, options, recipes.space_of(recipe, space)), space)
     settings = settings.but(**spaces.load(settings.space).options_of(genotype)) if genotype else settings
     environment.configure(settings.values["seed"], settings.values["deterministic"])
-    source, where = _read(data, test, settings), spaces.load(settings.space)
+    where = spaces.load(settings.space)
+    source, settings = _read(where, data, test, settings)
     job = trainer.job(where, source, genotype, settings)
     folder = _folder(logdir, settings, source)
     if folder and genotype:
@@ -330,15 +331,15 @@ def build(
         classes: number of classes.
         space: space of a shipped genotype's name; None for `"conv"`.
         channels: channels of the first layers; None for the paper's.
-        layers: number of cells; None for the paper's.
-        auxiliary: whether training has an auxiliary head, if the space knows one.
+        layers: number of cells, or of pairs of sweeps; None for the paper's.
+        auxiliary: whether training has an auxiliary head.
         ops: where the genotype's operation module lies now, if it has moved.
 
     Returns:
         A `Classifier`, which gives probabilities `(batch, classes)`.
 
     Raises:
-        UserError: if there is no such genotype, or it takes no images.
+        UserError: if there is no such genotype, it takes no images, or its space has no such layers or auxiliary head.
 
     Example:
 
@@ -352,10 +353,14 @@ def build(
     where = spaces.load(genotype.space)
     if where.task != "images":
         raise UserError(f"the space {where.name} is not for images, so it makes no classifier; train it on text")
-    names = {"init_channels": channels, "layers": layers, "nhid": channels, "auxiliary": auxiliary}
     settings = recipes.resolve(None, "train", {}, where.name)
-    known = {name: value for name, value in names.items() if value is not None and name in settings.values}
-    settings = settings.but(**known, **where.options_of(genotype))
+    width = "nhid" if "nhid" in settings.values else "init_channels"
+    given = {width: channels, "layers": layers} | ({"auxiliary": True} if auxiliary else {})
+    given = {name: value for name, value in given.items() if value is not None}
+    settings = recipes.resolve(None, "train", given, where.name)
+    if not auxiliary and "auxiliary" in settings.values:
+        settings = settings.but(auxiliary=False)
+    settings = settings.but(**where.options_of(genotype))
     network = where.network(genotype, ImageInputs(tuple(input_shape), classes), **settings.pick(where.network))
     model = Classifier(network)
     model.build((None, *input_shape))
@@ -381,7 +386,7 @@ def load(source: str, space: str | None = None) -> Genotype:
     >>> tfdarts.load("DARTS_V1").skip_connections()
     6
     """
-    return genotypes.load(source, space or "conv")
+    return genotypes.load(source, space)
 
 
 def list_genotypes(space: str = "conv") -> list[str]:
@@ -406,17 +411,17 @@ def _with_name(data, options, space):
     """Options with the name of the data set, if the data is given by name."""
     if not isinstance(data, str):
         return options
-    return options | {"data" if spaces.load(space).task == "text" else "dataset": data}
+    return options | {tasks.load(spaces.load(space).task).SOURCE: data}
 
 
-def _read(data, test, settings):
-    """The data of a run: the option's data set, or what the user handed over."""
-    task = tasks.load(spaces.load(settings.space).task)
+def _read(space, data, test, settings):
+    """The data of a run, the option's data set or what the user handed over, and settings that say which it is."""
+    task = tasks.load(space.task)
     if data is None or isinstance(data, str):
         if test is not None:
             raise UserError("`test` goes with arrays; a data set by name has its own test images")
-        return task.load(**settings.pick(task.load))
-    return task.from_memory(data, test, **settings.pick(task.from_memory))
+        return task.load(**settings.pick(task.load)), settings
+    return task.from_memory(data, test, **settings.pick(task.from_memory)), settings.but(**{task.SOURCE: None})
 
 
 def _folder(logdir, settings, data):

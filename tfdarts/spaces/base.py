@@ -1,5 +1,6 @@
 """What a space is: the contract that strategies, training, reports and command lines build on."""
 
+import re
 import typing
 
 import numpy as np
@@ -45,6 +46,7 @@ class Space:
         recipe: name of its default recipe; None if there is none, and its options' defaults are used.
         determined_options: names of the training options that `options_of` gives.
         strategies: names of the strategies that can search it, besides `"random"`; the first is the default.
+        reads_numbers: whether `genotype.from_numbers` reads the numbers of ENAS's scripts.
         arch_betas: of the Adam that DARTS steps the architecture with.
         clips_virtual_step: whether the authors clip the gradients of DARTS's virtual step.
         reward_per_decision: whether each of a controller's decisions has a reward and a baseline of its own.
@@ -60,6 +62,7 @@ class Space:
     recipe = None
     determined_options = ()
     strategies = ("darts",)
+    reads_numbers = False
     arch_betas = (0.5, 0.999)
     clips_virtual_step = False
     reward_per_decision = False
@@ -85,7 +88,7 @@ class Space:
 
         Args:
             inputs: `ImageInputs` or `TextInputs`.
-            options: by name.
+            options: by name; and `edges`, the class of the layers on the edges, where a space has such.
 
         Returns:
             A model called with inputs and `mixing`, a dictionary from table to mixing weights; with `choices`, a
@@ -126,7 +129,7 @@ class Space:
 
     def parse(self, text):
         """Reads a text form of genotypes that only this space has; None if the text is not of that form."""
-        return None
+        return self.genotype.from_numbers(text) if self.reads_numbers and re.fullmatch(r"[0-9\s]+", text) else None
 
     def needs_no_genotype(self, **options):
         """Whether options stand for a network that is trained without a genotype."""

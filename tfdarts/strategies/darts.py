@@ -1,5 +1,6 @@
 """DARTS: architecture parameters by gradient descent (Liu et al. 2019, arXiv:1806.09055, algorithm 1)."""
 
+import inspect
 import math
 
 import keras
@@ -257,7 +258,7 @@ def job(space, data, settings, parts=()):
         parts: `parts.Part`s.
     """
     stream = data.search(**settings.pick(data.search))
-    supernet = space.supernet(data.inputs, **settings.pick(space.supernet))
+    supernet = space.supernet(data.inputs, **edges_of(space, parts), **settings.pick(space.supernet))
     task = data.search_task(supernet, **settings.pick(data.search_task))
     sgd = optimizers.Sgd(**space.weight_sgd(**settings.pick(space.weight_sgd)))
     clip = sgd.grad_clip if space.clips_virtual_step else math.inf
@@ -265,6 +266,22 @@ def job(space, data, settings, parts=()):
     model = search(supernet, task, sgd, **arguments, **settings.pick(search))
     schedule = optimizers.schedule(**settings.pick(optimizers.schedule))
     return Job(model, stream.batches, stream.steps, schedule, stream.validation, (Stop(),))
+
+
+def edges_of(space, parts):
+    """What `space.supernet` takes for the parts that bring a class of edges; a dictionary.
+
+    Raises:
+        ValueError: if there is more than one, or the space's supernet takes none.
+    """
+    chosen = [part.edges for part in parts if part.edges is not None]
+    if not chosen:
+        return {}
+    if len(chosen) > 1 or "edges" not in inspect.signature(space.supernet).parameters:
+        raise ValueError(
+            f"`parts` may hold one part with `edges`, in a space that takes them; {space.name} is searched."
+        )
+    return {"edges": chosen[0]}
 
 
 def search(
@@ -285,9 +302,7 @@ def search(
     """A compiled `Darts` by options."""
     adam = optimizers.Adam(arch_learning_rate, arch_betas, arch_weight_decay, name="arch_adam")
     order = "second" if unrolled else "first"
-    model = Darts(
-        supernet, task, sgd, order, adam, unrolled_clip=unrolled_clip, parts=parts, seed=seed, epochs=epochs
-    )
+    model = Darts(supernet, task, sgd, order, adam, unrolled_clip=unrolled_clip, parts=parts, seed=seed, epochs=epochs)
     model.compile(jit_compile=jit_compile)
     return model
 

@@ -11,6 +11,8 @@ from tfdarts.errors import UserError
 from tfdarts.spaces.base import ImageInputs
 from tfdarts.tasks.images import ImageTask
 
+SOURCE = "dataset"  # the option that names the data; None for data in memory
+
 
 class Stream(typing.NamedTuple):
     """Batches of a run.
@@ -145,6 +147,8 @@ def load(*, dataset, data_dir, image_size, augmentation, flip, seed, use_extra=F
     Raises:
         UserError: if the images cannot be read, or are not the ones that a resumed run began with.
     """
+    if dataset is None:
+        raise UserError("this run is on arrays, which a command does not have; start a new one from Python")
     sets = images.load(dataset, data_dir, seed, image_size, augmentation, flip, use_extra, remembered)
     names = {"dataset": dataset, "seed": seed, "image_size": image_size, "augmentation": augmentation}
     data = ImageData(*sets, names)

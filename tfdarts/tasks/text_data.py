@@ -10,6 +10,7 @@ from tfdarts.spaces.base import TextInputs
 from tfdarts.tasks.image_data import SharedStream, Stream
 from tfdarts.tasks.text import TextTask
 
+SOURCE = "data"  # the option that names the text; None for a text in memory
 VALID_COLUMNS, TEST_COLUMNS = 10, 1  # of evaluation, as the papers report it
 PTB_WORDS = 10_000
 
@@ -120,6 +121,8 @@ def load(*, data, bptt, remembered=None):
     Raises:
         UserError: if it cannot be read, or is not the one that a resumed run began with.
     """
+    if data is None:
+        raise UserError("this run is on a text in memory, which a command does not have; start a new one from Python")
     if not data:
         raise UserError(
             "give --data FOLDER with train.txt, valid.txt and test.txt (Penn Treebank, WikiText-2, your own); "

@@ -5,6 +5,7 @@ import numpy as np
 from tfdarts import operations
 from tfdarts.genotype import NONE
 from tfdarts.graph import cell_graph
+from tfdarts.layers.edges import MixedEdges
 from tfdarts.spaces import base
 from tfdarts.spaces.conv import options
 from tfdarts.spaces.conv.genotype import ConvGenotype
@@ -27,10 +28,29 @@ class ConvSpace(base.Space):
         options.check(values)
 
     def supernet(
-        self, inputs, *, init_channels, layers, nodes, multiplier, stem_multiplier, ops, location, ops_options=None
+        self,
+        inputs,
+        edges=MixedEdges,
+        *,
+        init_channels,
+        layers,
+        nodes,
+        multiplier,
+        stem_multiplier,
+        ops,
+        location,
+        ops_options=None,
     ):
-        known = operations.load(ops, ops_options, location=location)
-        network = Supernet(known, inputs.classes, init_channels, layers, nodes, multiplier, stem_multiplier)
+        network = Supernet(
+            operations.load(ops, ops_options, location=location),
+            inputs.classes,
+            channels=init_channels,
+            layers=layers,
+            nodes=nodes,
+            multiplier=multiplier,
+            stem_multiplier=stem_multiplier,
+            edges=edges,
+        )
         network.build((None, *inputs.shape))
         return network
 

@@ -1,7 +1,6 @@
 """Whole convolutional networks (ENAS, Pham et al. 2018, arXiv:1802.03268, section 2.3)."""
 
 import math
-import re
 
 from tfdarts.graph import Graph, edge_label
 from tfdarts.spaces import base
@@ -19,11 +18,9 @@ class EnasImageSpace(base.Space):
     """
 
     strategies = ("enas", "random_ws")
+    reads_numbers = True
     drop_path_by_step = True
     controller_adam = {"betas": (0.0, 0.999), "epsilon": 1e-3}
-
-    def parse(self, text):
-        return self.genotype.from_numbers(text) if re.fullmatch(r"[0-9\s]+", text) else None
 
     def shared_sgd(self, *, shared_lr, momentum, weight_decay):
         return self.weight_sgd(learning_rate=shared_lr, momentum=momentum, weight_decay=weight_decay)

@@ -1,7 +1,5 @@
 """Recurrent cells on text (DARTS, Liu et al. 2019, arXiv:1806.09055; ENAS, Pham et al. 2018, arXiv:1802.03268)."""
 
-import re
-
 import numpy as np
 
 from tfdarts import operations
@@ -49,6 +47,7 @@ class RecurrentSpace(base.Space):
     network_class = EvaluationLanguageModel
     recipe = "darts_ptb"
     strategies = ("darts", "enas", "random_ws")
+    reads_numbers = True
     arch_betas = (0.9, 0.999)
     reward_per_decision = True
     clips_virtual_step = True
@@ -84,9 +83,6 @@ class RecurrentSpace(base.Space):
     def random(self, count, seed, *, nodes, ops):
         searched, concat = operations.load(ops, recurrent=True).searched, tuple(range(1, nodes + 1))
         return [RecurrentGenotype(cell, concat, ops=ops) for cell in random_entries(searched, nodes, count, seed)]
-
-    def parse(self, text):
-        return RecurrentGenotype.from_numbers(text) if re.fullmatch(r"[0-9\s]+", text) else None
 
     def shared_sgd(self, *, shared_lr, shared_l2_reg, shared_grad_clip):
         return {"learning_rate": shared_lr, "weight_decay": shared_l2_reg, "grad_clip": shared_grad_clip}

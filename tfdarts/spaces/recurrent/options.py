@@ -11,17 +11,15 @@ from tfdarts.training.options import GRAD_CLIP, LEARNING_RATE, NONMONO
 
 COLUMNS = BATCH["batch_size"].but(256, "columns of the text in a step")
 NODES = Option(8, "nodes of the recurrent cell", random=True)
+ACTIVATIONS = Option(
+    "recurrent", "module of activations: a module of ops/, a dotted path or a .py file", random=True, resume="move"
+)
 SGD = {"learning_rate": LEARNING_RATE.but(20.0), "grad_clip": GRAD_CLIP.but(0.25)}
 DARTS_SEARCH = TEXT | DARTS | BATCH | SGD | TEXT_DROPOUT | TEXT_PENALTIES | text_units(300) | {
     "nodes": NODES,
     "batch_size": COLUMNS,
     "arch_learning_rate": DARTS["arch_learning_rate"].but(3e-3),
-    "ops": Option(
-        "recurrent",
-        "module of activations: a module of ops/, a dotted path or a .py file",
-        random=True,
-        resume="move",
-    ),
+    "ops": ACTIVATIONS,
 }  # fmt: skip
 ENAS_SEARCH = TEXT | ENAS | BATCH | text_units(1000) | {
     "nodes": NODES.but(12),

@@ -2,6 +2,7 @@
 
 from tfdarts.options import Option, OptionError
 from tfdarts.runs.options import OPTIONS
+from tfdarts.spaces.recurrent.options import ACTIVATIONS, NODES
 from tfdarts.spaces.renet.genotype import BASELINE_CELLS, RENET_CELLS
 from tfdarts.strategies.options import DARTS
 from tfdarts.tasks.options import BATCH, CUTOUT, HALVES, IMAGES
@@ -24,14 +25,9 @@ SHARED = IMAGES | BATCH | SGD | CUTOUT | {
 UNITS = Option(128, "channels of all maps, an even number: half of them for either direction of a sweep")
 SEARCH = SHARED | DARTS | HALVES | {
     "nhid": UNITS,
-    "nodes": Option(8, "nodes of the recurrent cell", random=True),
+    "nodes": NODES,
     "arch_learning_rate": DARTS["arch_learning_rate"].but(3e-3),
-    "ops": Option(
-        "recurrent",
-        "module of activations: a module of ops/, a dotted path or a .py file",
-        random=True,
-        resume="move",
-    ),
+    "ops": ACTIVATIONS,
 }  # fmt: skip
 TRAIN = SHARED | SCHEDULE | {
     "use_extra": Option(False, "train on the data set's split `extra` too (SVHN)"),
