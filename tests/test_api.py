@@ -13,6 +13,10 @@ import tensorflow as tf
 
 import tfdarts
 from tfdarts import UserError, api, classifier
+from tfdarts.spaces.conv.genotype import ConvGenotype
+from tfdarts.spaces.macro.genotype import MacroGenotype
+from tfdarts.spaces.micro.genotype import MicroGenotype
+from tfdarts.spaces.renet.genotype import ReNetGenotype
 
 X = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
 Y = np.arange(60) % 3
@@ -22,7 +26,8 @@ SEARCH = CONV | {"nodes": 1, "multiplier": 1, "unrolled": False}
 
 @pytest.mark.parametrize("module", [api, classifier])
 def test_the_examples_run(module):
-    assert doctest.testmod(module).attempted > 3 and doctest.testmod(module).failed == 0
+    result = doctest.testmod(module)
+    assert result.attempted > 3 and result.failed == 0
 
 
 def test_every_public_name_has_a_docstring():
@@ -85,7 +90,13 @@ def test_a_trained_model_takes_pixels_gives_probabilities_and_is_saved(trained, 
         tfdarts.evaluate(str(tmp_path / "model.keras"))
 
 
-SPACES = {"conv": "DARTS_V2", "renet": "DARTS_Vanilla", "macro": "ENAS", "micro": "ENAS"}
+TINY = (("sep_conv_3x3", 0), ("skip_connect", 1))
+SPACES = {
+    "conv": ConvGenotype(TINY, (2,), TINY, (2,)),
+    "renet": ReNetGenotype((("tanh", 0), ("relu", 1)), (1, 2), cell="vanilla"),
+    "macro": MacroGenotype((("conv_3x3", ()), ("max_pool_3x3", (0,)))),
+    "micro": MicroGenotype(TINY, TINY),
+}
 
 
 FORMS = [(space, False) for space in SPACES] + [("conv", True), ("micro", True)]  # those with an auxiliary head
@@ -95,7 +106,7 @@ FORMS = [(space, False) for space in SPACES] + [("conv", True), ("micro", True)]
 def test_a_users_own_compile_and_fit(space, auxiliary):
     keras.utils.set_random_seed(0)
     sizes = {"channels": 4} | {"conv": {"layers": 3}, "micro": {"layers": 3}, "renet": {"layers": 2}}.get(space, {})
-    net = tfdarts.build(SPACES[space], (8, 8, 1), 3, space=space, auxiliary=auxiliary, **sizes)
+    net = tfdarts.build(SPACES[space], (8, 8, 1), 3, auxiliary=auxiliary, **sizes)
     net.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
     x = np.eye(3)[Y][:, :, None, None] * np.ones((60, 3, 8, 8)) @ np.eye(8)
     x = x.sum(1, keepdims=True).transpose(0, 2, 3, 1) * (1 + Y)[:, None, None, None]

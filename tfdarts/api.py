@@ -93,10 +93,10 @@ def search(
     >>> len(found.genotype.normal), found.mixing["normal"].shape, found.folder
     (2, (2, 8), None)
     """
+    if strategy == "random":
+        raise UserError("random architectures need no search; call tfdarts.random_genotypes")
     given = options | ({} if strategy is None else {"strategy": strategy})
     settings = recipes.resolve(recipe, "search", _with_name(data, given, recipes.space_of(recipe, space)), space)
-    if settings.strategy == "random":
-        raise UserError("random architectures need no search; call tfdarts.random_genotypes")
     environment.configure(settings.values["seed"], settings.values["deterministic"])
     where = spaces.load(settings.space)
     source, settings = _read(where, data, None, settings)
