@@ -30,6 +30,27 @@ def plan(layers, channels, halving=None):
     return cells
 
 
+def build_layers(network, shape, *arguments, **options):
+    """Gives every layer of a network its shapes, by running it once in a graph that is then thrown away.
+
+    Keras's `compute_output_spec` does the same, but draws the initial values of all variables in that graph too, which
+    takes as long as everything else.
+
+    Args:
+        network: model with `call(images, *arguments, **options)`; it counts as built afterwards.
+        shape: of the images; the batch may be None.
+        arguments: structures whose `keras.KerasTensor`s become tensors of that graph.
+        options: such as `training`, which form of the pass is run.
+    """
+
+    def tensor(x):
+        return tf.compat.v1.placeholder(x.dtype, x.shape) if isinstance(x, keras.KerasTensor) else x
+
+    with tf.__internal__.FuncGraph("shapes").as_default():
+        network.call(*tf.nest.map_structure(tensor, (keras.KerasTensor(shape), *arguments)), **options)
+    network.built = True
+
+
 class TrainedNetwork(keras.Model):
     """What networks share that are trained, tested and shipped: `network(images, training=None)` gives logits.
 
@@ -64,9 +85,7 @@ class CellNetwork(TrainedNetwork):
         return len(self.cells), max(len(self.genotype.normal), len(self.genotype.reduce))
 
     def build(self, shape):
-        # Runs the network once on symbolic maps, training form included, so that every layer knows its shapes.
-        self.compute_output_spec(keras.KerasTensor(shape), training=True)
-        self.built = True
+        build_layers(self, shape, training=True)  # in training, for the auxiliary head
 
     def run_cells(self, s0, s1, drop_path, training):
         """The last cell's map, and in training the logits of the auxiliary head, else None."""

@@ -9,7 +9,7 @@ from tfdarts.layers.cell import Cell
 from tfdarts.layers.choices import heaviest
 from tfdarts.layers.edges import MixedEdges
 from tfdarts.layers.heads import Linear
-from tfdarts.layers.network import plan
+from tfdarts.layers.network import build_layers, plan
 from tfdarts.layers.stems import CifarStem
 from tfdarts.spaces.conv.genotype import ConvGenotype
 
@@ -144,10 +144,8 @@ class Supernet(keras.Model):
         return result
 
     def build(self, shape):
-        # Runs the network once on symbolic maps, so that every layer knows its shapes.
         mixing = {name: keras.KerasTensor(choices.shape(table)) for name, table in self.choices.items()}
-        self.compute_output_spec(keras.KerasTensor(shape), mixing, training=True)
-        self.built = True
+        build_layers(self, shape, mixing, training=True)
 
     def call(self, images, mixing, training=None):
         weights = [self._by_source(mixing, kind) for kind in ("normal", "reduce")]

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tfdarts.layers.network import TrainedNetwork
+from tfdarts.layers.network import TrainedNetwork, build_layers
 from tfdarts.layers.tf1 import ConvBN, PooledLinear
 from tfdarts.spaces.macro.genotype import MacroGenotype
 from tfdarts.spaces.macro.stack import POOLS, halvings, kernel_size, reduction_layers
@@ -74,9 +74,7 @@ class MacroNetwork(TrainedNetwork):
         self.classifier = PooledLinear(classes, name="classifier")
 
     def build(self, shape):
-        # Runs the network once on symbolic maps, so that every layer knows its shapes.
-        self.compute_output_spec(keras.KerasTensor(shape), training=False)
-        self.built = True
+        build_layers(self, shape, training=False)
 
     def call(self, images, dropout=None, training=None):
         entries = [self.stem(images, training=training)]

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts.layers.choose import choose
+from tfdarts.layers.network import build_layers
 from tfdarts.layers.tf1 import (
     ConvBN,
     DebiasedBatchNorm,
@@ -211,11 +212,9 @@ class MacroSupernet(keras.Model):
         self.classifier = PooledLinear(classes, name="classifier")
 
     def build(self, shape):
-        # Runs the network once on symbolic maps, so that every layer knows its shapes.
         layers = len(self.operations)
-        arc = tf.zeros(layers, tf.int32), tf.zeros((layers, layers), tf.bool)
-        self.compute_output_spec(keras.KerasTensor(shape), arc, training=False)
-        self.built = True
+        arc = keras.KerasTensor((layers,), "int32"), keras.KerasTensor((layers, layers), "bool")
+        build_layers(self, shape, arc, training=False)
 
     def call(self, images, arc, dropout=None, training=None):
         ops, skips = arc

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts.layers.choose import choose
+from tfdarts.layers.network import build_layers
 from tfdarts.layers.tf1 import (
     BatchStatistics,
     ConvBN,
@@ -180,10 +181,7 @@ class MicroSupernet(keras.Model):
         self.classifier = PooledLinear(classes, name="classifier")
 
     def build(self, shape):
-        # Runs the network once on symbolic maps, so that every layer knows its shapes.
-        arc = (((0, 0, 0, 0),) * self.blocks,) * 2
-        self.compute_output_spec(keras.KerasTensor(shape), arc=arc)
-        self.built = True
+        build_layers(self, shape, (((0, 0, 0, 0),) * self.blocks,) * 2)
 
     def call(self, images, arc, dropout=None):
         s0 = s1 = self.stem(images)
