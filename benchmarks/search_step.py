@@ -36,7 +36,7 @@ def one_kind(args):
     weights, batch = optimizers.flatten(supernet.trainable_variables), batches.next()
 
     def pure():  # loss, gradients and new statistics of a weight step, without the optimizer
-        darts._both(weights, darts.alphas.value, (*batch, {}))
+        darts._both(weights, darts.alphas.value, ((*batch, {}), None))
 
     return measure.measure(
         args.only,

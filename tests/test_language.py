@@ -143,6 +143,7 @@ def test_architecture_gradients(name, search):
         )
         for part in ("train", "valid")
     )
+    train, valid = (train, None), (valid, None)
     before = [np.asarray(v.value) for v in darts.variables]
     tight, loose = (1e-6, 2e-5) if dtype == "float64" else (2e-5, 2e-3)
 

@@ -65,8 +65,8 @@ def adam(w, gradient, first, second, step, learning_rate, betas, weight_decay, e
     first = betas[0] * first + (1 - betas[0]) * gradient
     second = betas[1] * second + (1 - betas[1]) * gradient * gradient
     step = tf.cast(step, w.dtype)
-    first_hat = first / (1 - tf.pow(tf.cast(betas[0], w.dtype), step))
-    second_hat = second / (1 - tf.pow(tf.cast(betas[1], w.dtype), step))
+    first_hat = first / (1 - tf.pow(tf.constant(betas[0], w.dtype), step))
+    second_hat = second / (1 - tf.pow(tf.constant(betas[1], w.dtype), step))
     return w - learning_rate * first_hat / (tf.sqrt(second_hat) + epsilon), first, second
 
 

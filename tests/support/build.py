@@ -53,7 +53,7 @@ def training(
 
 def inputs(batch):
     """What a pass of a search on images runs on, made of a batch."""
-    return (*batch, {})
+    return (*batch, {}), None
 
 
 def both(search, weights, alphas, batch):

@@ -83,6 +83,7 @@ def named_cell(cell, prefix=""):
             result.update(_part(f"{prefix}{name}/", operation, *where))
 
     for source, edges in zip(cell.sources, cell.edges):
+        edges = getattr(edges, "inner", edges)  # partial channels
         for position, target in enumerate(edges.targets):
             if hasattr(edges, "operations"):
                 add_mixed(f"{prefix}edges/({target},{source})/", edges, position)

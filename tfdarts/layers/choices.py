@@ -15,10 +15,12 @@ class Choice:
     Attributes:
         name: what is decided, for people: `"c_{k-2} to 0"`.
         candidates: names of what can be chosen.
+        of_inputs: whether the candidates are a node's inputs rather than operations.
     """
 
     name: str
     candidates: tuple
+    of_inputs: bool = False
 
 
 def alike(names, candidates):

@@ -14,4 +14,26 @@ def choose(index, branches):
     Returns:
         What branch `index` returns.
     """
-    return tf.switch_case(index, branches) if tf.is_tensor(index) else branches[index]()
+    return tf.switch_case(index, [*map(_pooling_again, branches)]) if tf.is_tensor(index) else branches[index]()
+
+
+def _pooling_again(branch):
+    """The branch, where the gradient of maximum pooling pools again.
+
+    The gradient of a branch runs in a function of its own. oneDNN's gradient, more than ten times as fast as the other,
+    needs the pooling in its graph. A gradient by `tf.custom_gradient` would do this too, but not in a branch in a loop.
+    """
+
+    def run():
+        with tf.compat.v1.get_default_graph().gradient_override_map({"MaxPool": "tfdarts>MaxPoolAgain"}):
+            return branch()
+
+    return run
+
+
+@tf.RegisterGradient("tfdarts>MaxPoolAgain")
+def _max_pool_again(op, upstream):
+    options = {name: op.get_attr(name) for name in ("ksize", "strides")}
+    options["padding"] = op.get_attr("padding").decode()
+    again = tf.raw_ops.MaxPool(input=op.inputs[0], **options)
+    return tf.raw_ops.MaxPoolGrad(orig_input=op.inputs[0], orig_output=again, grad=upstream, **options)

@@ -22,7 +22,8 @@ class MixedEdges(keras.layers.Layer):
 
     Call arguments:
         x: `(batch, height, width, channels)`, or `(batch, height, width, edges * channels)` if `wide`.
-        weights: one `(edges,)` tensor per column of the edges' table of mixing weights, then those of `then`.
+        weights: one `(edges,)` tensor per column of the edges' table of mixing weights, then those of `then`. What
+            each edge weighs as a whole is in them, and may come once more at the end, for `PartialEdges`.
 
     Returns:
         A list of `(targets, wide map)`; the mixture is the sum of the maps.

@@ -78,23 +78,6 @@ def max_pool(x, stride=1):
     return tf.nn.max_pool2d(x, 3, stride, "SAME")
 
 
-def max_pool_in_branch(x):
-    """`max_pool` for branches of `choose`, whose gradient runs in a function of its own.
-
-    It pools again there: oneDNN's gradient, more than ten times as fast as the other, needs the pooling in its graph. A
-    gradient by `tf.custom_gradient` would do this too, but not in a branch within a loop.
-    """
-    with tf.compat.v1.get_default_graph().gradient_override_map({"MaxPool": "tfdarts>MaxPoolAgain"}):
-        return max_pool(x)
-
-
-@tf.RegisterGradient("tfdarts>MaxPoolAgain")
-def _max_pool_again(op, upstream):
-    x, options = op.inputs[0], {name: op.get_attr(name) for name in ("ksize", "strides")}
-    options["padding"] = op.get_attr("padding").decode()
-    return tf.raw_ops.MaxPoolGrad(orig_input=x, orig_output=max_pool(x), grad=upstream, **options)
-
-
 class ConvBN(keras.layers.Layer):
     """Convolution and BatchNorm.
 

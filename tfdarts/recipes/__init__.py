@@ -103,11 +103,8 @@ def resolve(recipe, stage, given, space=None):
         _check_strategy(recipe, where, given.get("strategy", known["strategy"]), given, options)
     result = laid_over(options, known, given)
     own = own_strategy(recipe, where) if stage == "search" else None
-    if stage == "search" and own != "darts" and result["jit_compile"]:
-        raise OptionError(
-            "--jit_compile does not work with --strategy enas or random_ws: XLA cannot compile sampled paths; leave it "
-            "out."
-        )
+    if stage == "search":
+        strategies.load(own).check(result)
     where.check(stage, own, result)
     return Settings(stage, recipe, where.name, result, module_options(options))
 

@@ -47,7 +47,6 @@ class Space:
         determined_options: names of the training options that `options_of` gives.
         strategies: names of the strategies that can search it, besides `"random"`; the first is the default.
         reads_numbers: whether `genotype.from_numbers` reads the numbers of ENAS's scripts.
-        arch_betas: of the Adam that DARTS steps the architecture with.
         clips_virtual_step: whether the authors clip the gradients of DARTS's virtual step.
         reward_per_decision: whether each of a controller's decisions has a reward and a baseline of its own.
         controller_adam: arguments of the Adam that steps a controller.
@@ -63,7 +62,6 @@ class Space:
     determined_options = ()
     strategies = ("darts",)
     reads_numbers = False
-    arch_betas = (0.5, 0.999)
     clips_virtual_step = False
     reward_per_decision = False
     controller_adam = {"betas": (0.9, 0.999), "epsilon": 1e-8}

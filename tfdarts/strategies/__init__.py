@@ -1,7 +1,7 @@
 """Strategies: how an architecture is searched.
 
 A strategy is a module with agreed names: `job` builds a search, `costs` tells what it costs, `random` draws genotypes
-uniformly from what it could find.
+uniformly from what it could find, `check` refuses options that do not go together.
 """
 
 import importlib

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfdarts import optimizers
 from tfdarts.layers import choices
 from tfdarts.strategies import hypergradient
-from tfdarts.strategies.parts import HOOKS, SINGLE, Moment, overriding, softmax
+from tfdarts.strategies.parts import HOOKS, SINGLE, Moment, chosen, overriding, softmax
 from tfdarts.tasks.base import TRAIN, VALID
 from tfdarts.training.job import Job
 from tfdarts.training.learner import Call, Learner
@@ -31,10 +31,13 @@ class Darts(Learner):
         order: `"second"`, `"first"`, or `"weights"` to leave the architecture alone.
         arch_optimizer: `optimizers.Adam`, of the architecture parameters.
         unrolled_clip: largest norm of the gradients in the virtual step of the second order.
+        arch_clip: largest norm of the architecture's gradient.
+        begin: int, epoch from which on the architecture is stepped, counted from 0; `WarmUp` keeps to it.
         parts: `parts.Part`s, what is to differ from plain DARTS.
         masks: dictionary from table to bools of its `choices.shape`, which candidates a search may weigh at first; None
             for all. Given one, the masks are variables that a part may change.
-        seed: of the architecture parameters' start, 1e-3 * N(0, 1), and of all random numbers.
+        seed: of the architecture parameters' start, 1e-3 * N(0, 1) unless a part has another, and of all random
+            numbers.
         epochs: int, of the whole search.
     """
 
@@ -46,6 +49,8 @@ class Darts(Learner):
         order="second",
         arch_optimizer=None,
         unrolled_clip=math.inf,
+        arch_clip=math.inf,
+        begin=0,
         parts=(),
         masks=None,
         seed=0,
@@ -55,15 +60,16 @@ class Darts(Learner):
         super().__init__(supernet, task, optimizer, seed, epochs, **kwargs)
         if order not in ORDERS:
             raise ValueError(f"`order` must be one of {', '.join(ORDERS)}. Received: {order!r}.")
-        self.order, self.unrolled_clip = order, unrolled_clip
+        self.order, self.unrolled_clip, self.arch_clip, self.begin = order, unrolled_clip, arch_clip, begin
+        self.warming_up = begin > 0
         self._hooks = {hook: overriding(parts, hook) for hook in HOOKS}
         for hook in SINGLE:
             if len(self._hooks[hook]) > 1:
                 raise ValueError(f"`parts` may hold one part that overrides {hook!r}.")
-        self._mixing = self._hooks["mixing"][0].mixing if self._hooks["mixing"] else softmax
         self.shapes = {name: choices.shape(table) for name, table in supernet.choices.items()}
         size = sum(math.prod(shape) for shape in self.shapes.values())  # all tables as one vector
-        start = keras.initializers.RandomNormal(0.0, 1e-3, seed=seed)
+        deviation = next((part.start_deviation for part in parts if part.start_deviation is not None), 1e-3)
+        start = keras.initializers.RandomNormal(0.0, deviation, seed=seed)
         self.alphas = self.add_weight(name="alphas", shape=(size,), initializer=start)
         existing = np.concatenate([choices.mask(table).ravel() for table in supernet.choices.values()])
         self.mask = None
@@ -73,6 +79,11 @@ class Darts(Learner):
             self.mask = self.add_weight(name="mask", shape=(size,), initializer=start, trainable=False)
         self.arch_optimizer = arch_optimizer or optimizers.Adam(3e-4, (0.5, 0.999), 1e-3, name="arch_adam")
         self.arch_optimizer.build(size)
+        self.arch_step = self.step
+        if begin:
+            self.arch_step = self.add_weight(
+                name="arch_step", shape=(), dtype="int64", initializer="zeros", trainable=False
+            )
         self.valid_loss_metric = keras.metrics.Mean(name="arch_loss")
         self.built = True
         # Not inlined: a function that is called three times is instantiated once, not copied into the step.
@@ -91,24 +102,51 @@ class Darts(Learner):
         """The choices that the architecture consists of: table of mixing weights to a tuple of `Choice`."""
         return self.supernet.choices
 
-    def moment(self):
-        """The `Moment` of this step, for parts."""
-        return Moment(tf.stack([tf.constant(self.seed + _PARTS_STREAM, tf.int64), self.step.value]), self.progress)
+    def moment(self, part):
+        """The `Moment` of this step's passes on a training or a validation batch; None if no part asks for it."""
+        if not (self._hooks["mixing"] or self._hooks["perturb"]):
+            return None
+        seed = tf.constant(self.seed + (1 + part) * _PARTS_STREAM, tf.int64)
+        return Moment(tf.stack([seed, self.step.value]), self.progress)
 
     def tables(self, alphas):
         """Cuts the vector of architecture parameters into tables: name to `(choices, candidates)`."""
         parts = tf.split(alphas, [math.prod(shape) for shape in self.shapes.values()])
         return {name: tf.reshape(part, shape) for (name, shape), part in zip(self.shapes.items(), parts)}
 
-    def mixing_of(self, alphas):
-        """The mixing weights of architecture parameters, given as one vector: table to weights."""
+    def masked_tables(self, alphas):
+        """The same, with minus infinity where a candidate does not exist or is masked."""
         if self.mask is not None:
             alphas = tf.where(self.mask.value > 0, alphas, tf.constant(-np.inf, alphas.dtype))
-        return self._mixing(self.tables(alphas), self.moment() if self._hooks["mixing"] else None)
+        return self.tables(alphas)
+
+    def of_operations(self, tables):
+        """Those of some tables that belong to choices between operations, which parts see."""
+        return {name: table for name, table in tables.items() if not self.choices[name][0].of_inputs}
+
+    def mixing_of(self, alphas, moment=None):
+        """The mixing weights of architecture parameters.
+
+        Args:
+            alphas: all parameters as one vector.
+            moment: `Moment` of a pass in training; None for validation.
+
+        Returns:
+            A dictionary from table to weights.
+        """
+        return self._weighed(alphas, lambda part, tables: part.mixing(tables, moment))
 
     def mixing(self):
-        """The mixing weights as they are now: table to weights."""
-        return self.mixing_of(self.alphas.value)
+        """The weights by which candidates are ranked and shown, as they are now: table to weights."""
+        return self._weighed(self.alphas.value, lambda part, tables: part.strengths(tables))
+
+    def _weighed(self, alphas, weigh):
+        tables = self.masked_tables(alphas)
+        if not self._hooks["mixing"]:
+            return softmax(tables)
+        own = self.of_operations(tables)
+        rest = softmax({name: table for name, table in tables.items() if name not in own})
+        return weigh(self._hooks["mixing"][0], own) | rest
 
     def pass_on(self, weights, mixing, inputs):
         """Runs the supernet in training.
@@ -125,25 +163,37 @@ class Darts(Learner):
         total, result = self.task.loss(call, inputs)
         return total, result, call.state
 
-    def both_gradients(self, weights, alphas, inputs):
-        """Gradients for weights and architecture, then the `Pass`, then the network's other variables."""
+    def both_gradients(self, weights, alphas, batch):
+        """Gradients for weights and architecture, then the `Pass`, then the network's other variables.
+
+        Args:
+            weights, alphas: vectors.
+            batch: what `task.inputs` gave, and the `Moment`.
+        """
+        inputs, moment = batch
         with tf.GradientTape() as tape:
             tape.watch([weights, alphas])
-            loss, result, state = self.pass_on(weights, self.mixing_of(alphas), inputs)
+            loss, result, state = self.pass_on(weights, self.mixing_of(alphas, moment), inputs)
         return *tape.gradient(loss, [weights, alphas]), (result, state)
 
-    def architecture_gradient(self, weights, alphas, inputs):
+    def architecture_gradient(self, weights, alphas, batch):
         """Gradient for the architecture; then the loss without penalties, and what is carried on."""
+        inputs, moment = batch
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(alphas)
-            loss, result, _ = self.pass_on(weights, self.mixing_of(alphas), inputs)
+            loss, result, _ = self.pass_on(weights, self.mixing_of(alphas, moment), inputs)
         return tape.gradient(loss, alphas), (result.loss, result.carry)
 
-    def perturbed_gradient(self, weights, alphas, inputs):
+    def perturbed_gradient(self, weights, alphas, batch):
         """Gradient for the weights under perturbed mixing weights; then as `both_gradients`."""
-        mixing, moment = self.mixing_of(alphas), self.moment()
+        inputs, moment = batch
+        mixing = self.mixing_of(alphas, moment)
+
+        def loss_of(changed):
+            return self.task.loss(Call(self.supernet, weights, mixing | changed), inputs, training=False)[0]
+
         for part in self._hooks["perturb"]:
-            mixing = part.perturb(mixing, lambda changed: self.pass_on(weights, changed, inputs)[0], moment)
+            mixing = mixing | part.perturb(self.of_operations(mixing), loss_of, moment)
         mixing = tf.nest.map_structure(tf.stop_gradient, mixing)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
@@ -155,7 +205,7 @@ class Darts(Learner):
 
         Args:
             weights: one vector.
-            train, valid: what `task.inputs` gave.
+            train, valid: of either batch what `task.inputs` gave, and the `Moment`.
             scale: of the learning rate, as in `descend`.
         """
         alphas, sgd = self.alphas.value, self.weight_optimizer
@@ -183,15 +233,19 @@ class Darts(Learner):
         for part in self._hooks["penalty"]:
             with tf.GradientTape() as tape:
                 tape.watch(alphas)
-                penalty = part.penalty(self.tables(alphas), self.progress)
+                penalty = part.penalty(self.of_operations(self.masked_tables(alphas)), self.progress)
             gradient = gradient + tape.gradient(penalty, alphas)
         gradient = self.whole_gradient(gradient)
-        self.alphas.assign(adam.update(alphas, gradient, adam.learning_rate, self.step.value))
+        if math.isfinite(self.arch_clip):
+            gradient, _ = optimizers.clip(gradient, self.arch_clip)
+        if self.begin:
+            self.arch_step.assign_add(1)
+        self.alphas.assign(adam.update(alphas, gradient, adam.learning_rate, self.arch_step.value))
 
     def train_step(self, data):
         self.step.assign_add(1)
         weights, scale = self.weights_vector(), self.task.rate_scale(data[0])
-        if self.order != "weights":
+        if self.order != "weights" and not self.warming_up:
             train, valid = (self._inputs(data[part], part, penalized=False) for part in (TRAIN, VALID))
             gradient, (valid_loss, carried) = self.hypergradient(weights, train, valid, scale)
             self.valid_loss_metric.update_state(valid_loss)
@@ -206,21 +260,23 @@ class Darts(Learner):
         return self.results()
 
     def _inputs(self, batch, part, penalized=True):
-        return self.task.inputs(self.supernet, batch, lambda: self.draw(part), part, penalized=penalized)
+        inputs = self.task.inputs(self.supernet, batch, lambda: self.draw(part), part, penalized=penalized)
+        return inputs, self.moment(part)
 
-    def _weight_pass(self, weights, inputs):
+    def _weight_pass(self, weights, batch):
         if self._hooks["perturb"]:
-            gradient, (result, state) = self._perturbed(weights, self.alphas.value, inputs)
+            gradient, (result, state) = self._perturbed(weights, self.alphas.value, batch)
         else:
-            gradient, _, (result, state) = self._both(weights, self.alphas.value, inputs)
+            gradient, _, (result, state) = self._both(weights, self.alphas.value, batch)
         return gradient, result, state
 
     def results(self):
         values = super().results()
-        return values | ({"arch_loss": self.valid_loss_metric.result()} if self.order != "weights" else {})
+        stepped = self.order != "weights" and not self.warming_up
+        return values | ({"arch_loss": self.valid_loss_metric.result()} if stepped else {})
 
     def evaluated_network(self):
-        return Call(self.supernet, self.weights_vector(), self.mixing())
+        return Call(self.supernet, self.weights_vector(), self.mixing_of(self.alphas.value))
 
     def test_step(self, data):
         self.task.test(self.evaluated_network(), data, self.update_metrics)
@@ -238,6 +294,16 @@ class Darts(Learner):
         return next((reason for reason in reasons if reason), None)
 
 
+class WarmUp(keras.callbacks.Callback):
+    """Lets a search step its weights only until the epoch that is its `begin`; then the step is traced anew."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        warming_up = epoch < self.model.begin
+        if warming_up != self.model.warming_up:
+            self.model.warming_up = warming_up
+            self.model.make_train_function(force=True)
+
+
 class Stop(keras.callbacks.Callback):
     """Stops a search at the end of an epoch when one of its parts says so."""
 
@@ -248,8 +314,13 @@ class Stop(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+def check(values):
+    """Raises OptionError for options of a search that do not go together."""
+    chosen.check(values)
+
+
 def job(space, data, settings, parts=()):
-    """A search as a `Job`.
+    """A search as a `Job`, with the parts that its options choose and further ones.
 
     Args:
         space: `spaces.base.Space`.
@@ -257,15 +328,15 @@ def job(space, data, settings, parts=()):
         settings: `options.Settings`.
         parts: `parts.Part`s.
     """
+    parts = (*chosen.parts(space, settings), *parts)
     stream = data.search(**settings.pick(data.search))
     supernet = space.supernet(data.inputs, **edges_of(space, parts), **settings.pick(space.supernet))
     task = data.search_task(supernet, **settings.pick(data.search_task))
     sgd = optimizers.Sgd(**space.weight_sgd(**settings.pick(space.weight_sgd)))
     clip = sgd.grad_clip if space.clips_virtual_step else math.inf
-    arguments = {"unrolled_clip": clip, "arch_betas": space.arch_betas, "parts": parts}
-    model = search(supernet, task, sgd, **arguments, **settings.pick(search))
+    model = search(supernet, task, sgd, clip, parts, **settings.pick(search))
     schedule = optimizers.schedule(**settings.pick(optimizers.schedule))
-    return Job(model, stream.batches, stream.steps, schedule, stream.validation, (Stop(),))
+    return Job(model, stream.batches, stream.steps, schedule, stream.validation, (WarmUp(), Stop()))
 
 
 def edges_of(space, parts):
@@ -289,27 +360,31 @@ def search(
     task,
     sgd,
     unrolled_clip,
-    arch_betas,
     parts,
     *,
     unrolled,
     arch_learning_rate,
     arch_weight_decay,
+    arch_beta_1,
+    arch_grad_clip,
+    arch_begin,
     seed,
     epochs,
     jit_compile,
 ):
     """A compiled `Darts` by options."""
-    adam = optimizers.Adam(arch_learning_rate, arch_betas, arch_weight_decay, name="arch_adam")
-    order = "second" if unrolled else "first"
-    model = Darts(supernet, task, sgd, order, adam, unrolled_clip=unrolled_clip, parts=parts, seed=seed, epochs=epochs)
+    adam = optimizers.Adam(arch_learning_rate, (arch_beta_1, 0.999), arch_weight_decay, name="arch_adam")
+    order, clips = "second" if unrolled else "first", {"unrolled_clip": unrolled_clip}
+    clips["arch_clip"] = arch_grad_clip or math.inf
+    model = Darts(supernet, task, sgd, order, adam, **clips, begin=arch_begin, parts=parts, seed=seed, epochs=epochs)
     model.compile(jit_compile=jit_compile)
     return model
 
 
 def costs(space, task, inputs, settings):
     """What the network that is searched costs, as a dictionary; arguments as in `job`, `task` from `tasks.load`."""
-    supernet = space.supernet(inputs, **settings.pick(space.supernet))
+    parts = chosen.parts(space, settings)
+    supernet = space.supernet(inputs, **edges_of(space, parts), **settings.pick(space.supernet))
     mixing = {name: choices.uniform(table) for name, table in supernet.choices.items()}
     return task.costs(supernet, inputs, space.search_memory, {"mixing": mixing}, **settings.pick(task.costs))
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts import optimizers
+from tfdarts.options import OptionError
 from tfdarts.tasks.base import VALID
 from tfdarts.training.job import Job
 from tfdarts.training.learner import Call, InPlace, Learner, assign
@@ -230,6 +231,15 @@ class Derive(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         logs.update(self.model.rewards())
+
+
+def check(values):
+    """Raises OptionError for options of a search that do not go together."""
+    if values["jit_compile"]:
+        raise OptionError(
+            "--jit_compile does not work with --strategy enas or random_ws: XLA cannot compile sampled paths; leave it "
+            "out."
+        )
 
 
 def job(space, data, settings, parts=()):

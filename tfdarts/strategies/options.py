@@ -25,6 +25,49 @@ DARTS = strategy("darts") | {
     "arch_weight_decay": Option(
         1e-3, "weight decay of the architecture parameters, added to their gradient", zero=True
     ),
+    "arch_beta_1": Option(
+        0.5, "share of the old gradient in the first moment of that Adam", zero=True, fraction=True
+    ),
+    "arch_grad_clip": Option(0.0, "largest norm of the architecture's gradient; 0: it is not clipped", zero=True),
+    "arch_begin": Option(0, "first epoch in which the architecture is stepped; before it weights only", zero=True),
+    "mixing": Option(
+        "softmax",
+        "mixing weights of the candidates: softmax (DARTS); sigmoid (FairDARTS: each by itself); gumbel (GDAS: one is "
+        "drawn, and only that is computed); dirichlet (DrNAS: drawn from a Dirichlet distribution)",
+        choices=("softmax", "sigmoid", "gumbel", "dirichlet"),
+    ),
+    "tau_max": Option(10.0, "temperature of the Gumbel softmax in the first epoch", only_with=("mixing", "gumbel")),
+    "tau_min": Option(0.1, "temperature of the Gumbel softmax in the last epoch", only_with=("mixing", "gumbel")),
+    "perturb": Option(
+        "none",
+        "perturbation of the mixing weights where the network's weights are stepped (SmoothDARTS): none, random or "
+        "adversarial (seven gradients and two passes more a step)",
+        choices=("none", "random", "adversarial"),
+    ),
+    "epsilon_alpha": Option(
+        0.3,
+        "size of the perturbation that is approached from 0.03 over the epochs",
+        only_with=("perturb", "random", "adversarial"),
+    ),
+    "penalty": Option(
+        "none",
+        "penalty in the architecture's loss, beside the weight decay: none; beta (beta-DARTS: decay of the mixing "
+        "weights); zero_one (FairDARTS: gates become 0 or 1); kl (DrNAS: distributions stay near the uniform one)",
+        choices=("none", "beta", "zero_one", "kl"),
+    ),
+    "penalty_weight": Option(
+        None,
+        "weight of --penalty, at the end of the search for beta, which rises from 0; unset: 50 for beta, 10 for "
+        "zero_one, 0.001 for kl",
+        kind=float,
+        only_with=("penalty", "beta", "zero_one", "kl"),
+    ),
+}
+PARTIAL_CHANNELS = {
+    "partial_channels": Option(
+        1, "K of PC-DARTS: operations see 1/K of the channels, the others pass and are shuffled; 1: all"
+    ),
+    "edge_normalization": Option(False, "let each node weigh its incoming edges too (PC-DARTS)"),
 }
 ENAS = strategy("enas") | {
     "controller_optim": Option(

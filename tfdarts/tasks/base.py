@@ -61,12 +61,13 @@ class Task(keras.layers.Layer):
         """
         raise NotImplementedError
 
-    def loss(self, call, inputs):
-        """Runs the network in training.
+    def loss(self, call, inputs, training=True):
+        """Runs the network.
 
         Args:
             call: `Call` or `InPlace`.
             inputs: what `inputs` gave.
+            training: False to drop nothing, and to normalise as a test does.
 
         Returns:
             The loss that is differentiated, and the `Pass`.

@@ -40,9 +40,11 @@ class ImageTask(Task):
             dropped["dropout"] = dropout_factors((tf.shape(images)[0], network.features), self.dropout, seed)
         return images, labels, dropped
 
-    def loss(self, call, inputs):
+    def loss(self, call, inputs, training=True):
         images, labels, dropped = inputs
-        results = call(images, training=True, **dropped)
+        if not training:
+            dropped = {}
+        results = call(images, training=training or call.network.shares_statistics, **dropped)
         logits, *auxiliary = results if isinstance(results, (tuple, list)) else (results,)
         loss = total = self._cross_entropy(labels, logits)
         if auxiliary:

@@ -58,9 +58,11 @@ class TextTask(Task):
         hidden = tf.where(tf.logical_or(first, restart), tf.zeros_like(hidden), hidden)
         return tokens, targets, hidden, draw and draw(), tf.ones(()) if penalized else tf.zeros(())
 
-    def loss(self, call, inputs):
+    def loss(self, call, inputs, training=True):
         tokens, targets, hidden, draw, factor = inputs
-        masks = dropout_masks(self.rates, call.network.words, *hidden.shape, draw, hidden.dtype)
+        masks = None
+        if training:
+            masks = dropout_masks(self.rates, call.network.words, *hidden.shape, draw, hidden.dtype)
         logits, hidden, raw, dropped = call(tokens, hidden, masks=masks, training=True)
         loss = cross_entropy(logits, targets)
         penalty = self.beta * tf.reduce_mean(tf.square(raw[1:] - raw[:-1]))

@@ -39,6 +39,8 @@ class ConvSpace(base.Space):
         stem_multiplier,
         ops,
         location,
+        partial_channels,
+        edge_normalization,
         ops_options=None,
     ):
         network = Supernet(
@@ -50,6 +52,8 @@ class ConvSpace(base.Space):
             multiplier=multiplier,
             stem_multiplier=stem_multiplier,
             edges=edges,
+            partial_channels=partial_channels,
+            edge_normalization=edge_normalization,
         )
         network.build((None, *inputs.shape))
         return network

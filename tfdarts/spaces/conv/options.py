@@ -3,7 +3,7 @@
 from tfdarts import operations
 from tfdarts.options import Option, OptionError
 from tfdarts.runs.options import OPTIONS
-from tfdarts.strategies.options import DARTS
+from tfdarts.strategies.options import DARTS, PARTIAL_CHANNELS
 from tfdarts.tasks.options import BATCH, CUTOUT, HALVES, IMAGES
 from tfdarts.training.options import AUXILIARY, DROP_PATH, LABEL_SMOOTH, SCHEDULE, SGD
 
@@ -12,7 +12,7 @@ LAYERS = Option(8, "number of cells")
 STEM = Option(3, "factor from --init_channels to the channels of the stem", only_with=("network", "cifar"))
 NODES = Option(4, "nodes of a cell", random=True)
 OPS = Option("regular", "operation module: a module of ops/, a dotted path or a .py file", random=True, resume="move")
-SEARCH = IMAGES | DARTS | HALVES | BATCH | SGD | CUTOUT | {
+SEARCH = IMAGES | DARTS | PARTIAL_CHANNELS | HALVES | BATCH | SGD | CUTOUT | {
     "init_channels": CHANNELS,
     "layers": LAYERS,
     "nodes": NODES,

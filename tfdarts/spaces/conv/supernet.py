@@ -1,5 +1,7 @@
 """The network that is searched: every edge carries every operation."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -10,6 +12,7 @@ from tfdarts.layers.choices import heaviest
 from tfdarts.layers.edges import MixedEdges
 from tfdarts.layers.heads import Linear
 from tfdarts.layers.network import build_layers, plan
+from tfdarts.layers.partial import PartialEdges
 from tfdarts.layers.stems import CifarStem
 from tfdarts.spaces.conv.genotype import ConvGenotype
 
@@ -32,13 +35,32 @@ def edge_rows(num_nodes):
     return result
 
 
+def state_names(num_nodes):
+    """Names of a cell's states, for people: its two inputs, then its nodes."""
+    return ("c_{k-2}", "c_{k-1}", *map(str, range(num_nodes)))
+
+
 def edge_names(num_nodes):
     """Names of the rows of a table of mixing weights, for people: 14 of them for 4 nodes."""
-    states = ["c_{k-2}", "c_{k-1}", *map(str, range(num_nodes))]
+    states = state_names(num_nodes)
     return tuple(f"{states[source]} to {node}" for node in range(num_nodes) for source in range(2 + node))
 
 
-def strongest(mixing, table, nodes):
+def edge_weights(table):
+    """What each edge weighs as a whole, in the order of `edge_rows`, by a table of a choice for each node's inputs.
+
+    Args:
+        table: `(nodes, nodes + 1)`; row i has 2 + i entries, from the left.
+
+    Returns:
+        A tensor `(edges,)`.
+    """
+    nodes, columns = table.shape
+    places = [node * columns + source for node in range(nodes) for source in range(2 + node)]
+    return tf.gather(tf.reshape(table, [-1]), places)
+
+
+def strongest(mixing, table, nodes, edges=None):
     """The discrete cell that mixing weights stand for (DARTS, section 2.4).
 
     Each node keeps the two incoming edges whose best operation other than `none` weighs most, the heavier first (ties:
@@ -48,11 +70,13 @@ def strongest(mixing, table, nodes):
         mixing: `(edges, operations)`, rows as in `edge_rows`.
         table: tuple of `Choice`, one an edge.
         nodes: int.
+        edges: what each edge's weights are multiplied by to rank the edges (PC-DARTS, section 3.3); None for nothing.
 
     Returns:
         A tuple of `(op, source)`.
     """
     best, weights = heaviest(mixing, table)
+    weights = weights if edges is None else weights * np.asarray(edges)
     cell = []
     for node in range(nodes):
         first = edge_row(node, 0)
@@ -80,6 +104,8 @@ class Supernet(keras.Model):
         candidates: dictionary from kind of cell (`"normal"`, `"reduce"`) to the candidates of each edge, rows as in
             `edge_rows`; None for all searched operations on every edge.
         edges: class of the layers on the edges, called as `MixedEdges`.
+        partial_channels: int K; operations see 1 / K of the channels (PC-DARTS, Xu et al. 2020, arXiv:1907.05737).
+        edge_normalization: whether each node weighs its incoming edges, too (PC-DARTS, section 3.3).
 
     Call arguments:
         images: `(batch, height, width, channels_in)`.
@@ -89,8 +115,6 @@ class Supernet(keras.Model):
     Returns:
         Logits `(batch, classes)`.
     """
-
-    shares_statistics = False  # every BatchNorm has moving statistics of its own
 
     def __init__(
         self,
@@ -103,9 +127,15 @@ class Supernet(keras.Model):
         stem_multiplier=3,
         candidates=None,
         edges=MixedEdges,
+        partial_channels=1,
+        edge_normalization=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.shares_statistics = getattr(edges, "shares_statistics", False)  # else every BatchNorm has its own
+        self.edge_normalization = edge_normalization
+        if partial_channels > 1:
+            edges = functools.partial(PartialEdges, share=partial_channels, inner=edges)
         if not 1 <= multiplier <= nodes:
             raise ValueError(f"`multiplier` must be from 1 to nodes ({nodes}). Received: {multiplier}.")
         self.operations, self.nodes, self.multiplier = operations, nodes, multiplier
@@ -119,12 +149,12 @@ class Supernet(keras.Model):
                 then, stride = None, 2 if reduction and source < 2 else 1
                 if operations.after:
                     behind = [operations.after] * len(targets)
-                    then = edges(operations, behind, width, 1, targets, wide=True)
+                    then = MixedEdges(operations, behind, width, 1, targets, wide=True)
                 own = [table[row].candidates for row in rows]
                 outgoing.append((edges(operations, own, width, stride, targets, then=then),))
             concat, end = range(2 + nodes - multiplier, 2 + nodes), None
             if operations.end:
-                end = edges(operations, [operations.end], multiplier * width, 1, (0,), wide=True)
+                end = MixedEdges(operations, [operations.end], multiplier * width, 1, (0,), wide=True)
             inputs = (operations.preprocess(width, halve, False) for halve in (before, False))
             cells.append(Cell(width, outgoing, concat, nodes, *inputs, end, name=f"cell_{index}"))
         self.cells = tuple(cells)
@@ -141,6 +171,10 @@ class Supernet(keras.Model):
             result |= {kind + "_after": choices.alike(names, self.operations.after) for kind in kinds}
         if self.operations.end:
             result |= {kind + "_end": choices.alike(("c_{k}",), self.operations.end) for kind in kinds}
+        if self.edge_normalization:
+            states = state_names(self.nodes)
+            inputs = tuple(choices.Choice(f"to {n}", states[: 2 + n], of_inputs=True) for n in range(self.nodes))
+            result |= {kind + "_inputs": inputs for kind in kinds}
         return result
 
     def build(self, shape):
@@ -156,7 +190,12 @@ class Supernet(keras.Model):
 
     def _by_source(self, mixing, kind):
         """Splits the tables of a kind of cell by state, then by candidate; done once for all cells of the kind."""
-        table = tf.concat([mixing[kind], mixing[kind + "_after"]], 1) if self.operations.after else mixing[kind]
+        columns = [mixing[kind]] + ([mixing[kind + "_after"]] if self.operations.after else [])
+        if self.edge_normalization:
+            edges = edge_weights(mixing[kind + "_inputs"])[:, None]
+            columns[-1] = columns[-1] * edges  # what an edge gives is a sum by the last of its tables
+            columns += [] if self.operations.after else [edges]
+        table = tf.concat(columns, 1) if len(columns) > 1 else columns[0]
         rows = [rows for _, rows in edge_rows(self.nodes)]
         ordered = tf.gather(table, [row for group in rows for row in group])
         weights = [tf.unstack(part, axis=1) for part in tf.split(ordered, [len(group) for group in rows])]
@@ -166,7 +205,8 @@ class Supernet(keras.Model):
         """The `ConvGenotype` that mixing weights stand for, attention being each edge's and each cell's heaviest."""
         fields = {}
         for kind in ("normal", "reduce"):
-            cell = strongest(mixing[kind], self.choices[kind], self.nodes)
+            edges = edge_weights(mixing[kind + "_inputs"]) if self.edge_normalization else None
+            cell = strongest(mixing[kind], self.choices[kind], self.nodes, edges)
             if self.operations.after:
                 best, _ = heaviest(mixing[kind + "_after"], self.choices[kind + "_after"])
                 cell = tuple((op, source, best[edge_row(k // 2, source)]) for k, (op, source) in enumerate(cell))

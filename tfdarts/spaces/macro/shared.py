@@ -19,7 +19,7 @@ from tfdarts.layers.tf1 import (
     debiased,
     depthwise,
     he_normal,
-    max_pool_in_branch,
+    max_pool,
 )
 from tfdarts.ops.common import BN_MOMENTUM, batch_norm
 from tfdarts.spaces.macro.genotype import MACRO_OPS, MacroGenotype
@@ -171,7 +171,7 @@ class SampledOperation(keras.layers.Layer):
             convolution(i, [tf.convert_to_tensor(kernel) for kernel in kernels])
             for i, kernels in enumerate(self.kernels)
         ]
-        branches += [lambda pool=pool: (pool(x), statistics) for pool in (average_pool, max_pool_in_branch)]
+        branches += [lambda pool=pool: (pool(x), statistics) for pool in (average_pool, max_pool)]
         y, statistics = choose(op, branches)
         if training:
             self.statistics.assign(statistics)

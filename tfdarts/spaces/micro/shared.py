@@ -17,7 +17,7 @@ from tfdarts.layers.tf1 import (
     PooledLinear,
     average_pool,
     he_normal,
-    max_pool_in_branch,
+    max_pool,
 )
 from tfdarts.ops.common import batch_norm
 from tfdarts.spaces.micro.genotype import MicroGenotype
@@ -126,7 +126,7 @@ class SharedCell(keras.layers.Layer):
             lambda: shared_separable(x, *small),
             lambda: shared_separable(x, *large),
             lambda: average_pool(x),
-            lambda: max_pool_in_branch(x),
+            lambda: max_pool(x),
             lambda: x,
         )
         return choose(op, branches)

@@ -48,7 +48,6 @@ class RecurrentSpace(base.Space):
     recipe = "darts_ptb"
     strategies = ("darts", "enas", "random_ws")
     reads_numbers = True
-    arch_betas = (0.9, 0.999)
     reward_per_decision = True
     clips_virtual_step = True
     search_memory = {"longer": 0}

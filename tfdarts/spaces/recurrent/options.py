@@ -19,6 +19,7 @@ DARTS_SEARCH = TEXT | DARTS | BATCH | SGD | TEXT_DROPOUT | TEXT_PENALTIES | text
     "nodes": NODES,
     "batch_size": COLUMNS,
     "arch_learning_rate": DARTS["arch_learning_rate"].but(3e-3),
+    "arch_beta_1": DARTS["arch_beta_1"].but(0.9),
     "ops": ACTIVATIONS,
 }  # fmt: skip
 ENAS_SEARCH = TEXT | ENAS | BATCH | text_units(1000) | {

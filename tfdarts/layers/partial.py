@@ -1,0 +1,87 @@
+"""Partial channels (PC-DARTS, Xu et al. 2020, arXiv:1907.05737): operations see a share of a map, the rest passes."""
+
+import keras
+import tensorflow as tf
+
+from tfdarts.layers.edges import MixedEdges
+
+
+class PartialEdges(keras.layers.Layer):
+    """Edges whose operations work on the first `1 / share` of the channels (section 3.1, equation 2).
+
+    The other channels pass unchanged, at stride 2 through a 2x2 maximum pooling. Then the channels are shuffled, so
+    that the next edge's operations see some from everywhere. The paper draws the channels; its program takes the first
+    ones and shuffles, as is done here.
+
+    Args:
+        operations, candidates, channels, stride, targets, then: as `MixedEdges` takes them.
+        share: int, the denominator; it divides `channels`.
+        inner: class of the layers that mix the operations of that share.
+
+    Call arguments and result: as of `MixedEdges`, where `weights` may end with one more tensor, what each edge weighs
+    as a whole (edge normalisation); that multiplies the channels that pass.
+
+    Raises:
+        ValueError: if `share` does not divide the channels, at stride 2 into an even number.
+    """
+
+    def __init__(
+        self, operations, candidates, channels, stride, targets, then=None, share=4, inner=MixedEdges, **kwargs
+    ):
+        super().__init__(**kwargs)
+        if channels % (share * stride):
+            raise ValueError(
+                f"`channels` must be a multiple of {share * stride} for 1/{share} of them at stride {stride}. "
+                f"Received: {channels}."
+            )
+        self.targets, self.channels, self.stride, self.share, self.then = tuple(targets), channels, stride, share, then
+        self.count = max(map(len, candidates))
+        self.inner = inner(operations, candidates, channels // share, stride, targets)
+
+    def build(self, shape):
+        pass  # its layers are built when they are called, as in `Cell`
+
+    def call(self, x, weights, training=None):
+        inside, behind = weights[: self.count], weights[self.count :]
+        mixed = self.inner(x[..., : self.channels // self.share], inside, training=training)
+        whole = None
+        if self.then is None:
+            whole = behind[0] if behind else None
+        y = self._shuffled(self._on_all_edges(mixed), self._passed(x), whole)
+        if self.then is None:
+            return [(self.targets, y)]
+        return self.then(y, behind, training=training)
+
+    def _on_all_edges(self, mixed):
+        """The sum of what the operations gave, `(batch, height, width, edges * channels / share)`."""
+        complete = [y for targets, y in mixed if targets == self.targets]
+        for targets, y in mixed:
+            if targets != self.targets:
+                complete.append(self._scattered(targets, y))
+        return tf.add_n(complete)
+
+    def _scattered(self, targets, y):
+        """A result for some of the edges, with zeros on the others."""
+        rows = [self.targets.index(target) for target in targets]
+        pieces = dict(zip(rows, tf.split(y, len(rows), axis=-1)))
+        nothing = tf.zeros_like(pieces[rows[0]])
+        return tf.concat([pieces.get(row, nothing) for row in range(len(self.targets))], -1)
+
+    def _passed(self, x):
+        """The channels that pass, position by position: `(batch, height, width, channels / share, share - 1)`."""
+        rest = x[..., self.channels // self.share :]
+        if self.stride == 2:
+            rest = tf.nn.max_pool2d(rest, 2, 2, "SAME")
+        rest = tf.reshape(rest, [-1, *rest.shape[1:3], self.share - 1, self.channels // self.share])
+        return tf.transpose(rest, [0, 1, 2, 4, 3])
+
+    def _shuffled(self, mixed, passed, whole):
+        """Puts together what was mixed and what passed; channel g of each group of `share` comes from part g."""
+        edges, (height, width) = len(self.targets), mixed.shape[1:3]
+        mixed = tf.reshape(mixed, [-1, height, width, edges, self.channels // self.share, 1])
+        passed = passed[:, :, :, None]
+        if whole is None:
+            passed = tf.tile(passed, [1, 1, 1, edges, 1, 1])
+        else:
+            passed = passed * tf.reshape(whole, [edges, 1, 1])
+        return tf.reshape(tf.concat([mixed, passed], -1), [-1, height, width, edges * self.channels])

@@ -1,0 +1,76 @@
+"""The parts of DARTS that a search's options choose.
+
+Each function here makes the part of one hook, or None for plain DARTS, from options that its signature names.
+"""
+
+import inspect
+
+from tfdarts.options import OptionError
+from tfdarts.strategies.parts import beta_darts, drnas, fair_darts, gdas, smooth_darts
+
+PENALTIES = {"beta": beta_darts.BetaDecay, "zero_one": fair_darts.ZeroOne, "kl": drnas.ToUniform}
+PERTURBATIONS = {"random": smooth_darts.RandomNoise, "adversarial": smooth_darts.Adversarial}
+
+
+def parts(space, settings):
+    """The chosen parts, a list.
+
+    Args:
+        space: `spaces.base.Space`.
+        settings: `options.Settings`.
+    """
+    samples_edges = "edges" in inspect.signature(space.supernet).parameters
+    made = (
+        mixing_part(samples_edges, **settings.pick(mixing_part)),
+        perturbation(**settings.pick(perturbation)),
+        penalty_part(**settings.pick(penalty_part)),
+    )
+    return [part for part in made if part is not None]
+
+
+def mixing_part(samples_edges, *, mixing, tau_max, tau_min, epochs):
+    """The part that makes mixing weights."""
+    if mixing == "gumbel":
+        return gdas.Gumbel(tau_max, tau_min, epochs, samples_edges)
+    return {"softmax": lambda: None, "sigmoid": fair_darts.Sigmoid, "dirichlet": drnas.Dirichlet}[mixing]()
+
+
+def perturbation(*, perturb, epsilon_alpha):
+    """The part that perturbs them where the weights are stepped."""
+    return None if perturb == "none" else PERTURBATIONS[perturb](epsilon_alpha)
+
+
+def penalty_part(*, penalty, penalty_weight):
+    """The part that adds a penalty to the architecture's loss."""
+    if penalty == "none":
+        return None
+    return PENALTIES[penalty]() if penalty_weight is None else PENALTIES[penalty](penalty_weight)
+
+
+def check(values):
+    """Raises OptionError for parts that do not go together.
+
+    Args:
+        values: dictionary from name to value of every option of a search by DARTS.
+    """
+    mixing, perturb, penalty = values["mixing"], values["perturb"], values["penalty"]
+    if perturb != "none" and mixing != "softmax":
+        raise OptionError(
+            f"--perturb {perturb} needs --mixing softmax: it perturbs weights that sum to one, and --mixing {mixing} "
+            "has none or draws them."
+        )
+    if penalty == "zero_one" and mixing != "sigmoid":
+        raise OptionError(f"--penalty zero_one needs --mixing sigmoid, whose gates it pulls to 0 and 1, not {mixing}.")
+    if penalty == "kl" and mixing != "dirichlet":
+        raise OptionError(f"--penalty kl needs --mixing dirichlet, whose distributions it measures, not {mixing}.")
+    if mixing == "gumbel" and values["jit_compile"]:
+        raise OptionError("--jit_compile does not work with --mixing gumbel: XLA cannot compile sampled paths.")
+    if values["tau_min"] > values["tau_max"]:
+        raise OptionError(
+            f"--tau_min must be at most --tau_max ({values['tau_max']}). Received: {values['tau_min']}."
+        )
+    if values["arch_begin"] >= values["epochs"]:
+        raise OptionError(
+            f"--arch_begin must be below --epochs ({values['epochs']}), or the architecture never learns. "
+            f"Received: {values['arch_begin']}."
+        )
