@@ -20,7 +20,7 @@ from tfdarts.spaces.renet.genotype import ReNetGenotype
 
 X = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
 Y = np.arange(60) % 3
-CONV = {"recipe": "digits", "init_channels": 2, "layers": 3, "batch_size": 15, "epochs": 2}
+CONV = {"recipe": "digits", "init_channels": 2, "layers": 1, "batch_size": 15, "epochs": 2}
 SEARCH = CONV | {"nodes": 1, "multiplier": 1, "unrolled": False}
 
 

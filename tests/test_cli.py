@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.folders import save_folder, save_npz
 
-TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "3", "--epochs", "1", "--batch_size", "240"]
+TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "1", "--epochs", "1", "--batch_size", "240"]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tfdarts.spaces.conv import network as evalnet
 from tfdarts.spaces.conv.genotype import ConvGenotype
 
 ROOT = pathlib.Path(__file__).parent.parent
-TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "3", "--epochs", "1", "--batch_size", "300"]
+TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "1", "--epochs", "1", "--batch_size", "300"]
 SMALL_CELL = ["--nodes", "1", "--multiplier", "1", "--nounrolled"]
 
 

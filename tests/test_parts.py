@@ -18,7 +18,7 @@ KINDS = ("normal", "reduce")
 
 def supernet(**options):
     keras.utils.set_random_seed(0)
-    net = Supernet(OPERATIONS, 3, channels=2, layers=3, nodes=2, multiplier=2, **options)
+    net = Supernet(OPERATIONS, 3, channels=2, layers=1, nodes=2, multiplier=2, **options)
     net.build((None, 8, 8, 1))
     return net
 

@@ -10,8 +10,8 @@ NODES = ["--nodes", "2", "--nhid", "8", "--checkpoint_minutes", "0"]
 TEXT = ["--recipe", "topics", "--batch_size", "400", "--nhid", "8", "--epochs", "2"]
 RENET = ["--space", "renet", "--dataset", "digits", "--layers", "1", "--batch_size", "240", "--epochs", "2"]
 SEARCHES = {
-    "text": ["search_cell.py", *TEXT, *NODES, "--unrolled"],
-    "renet": ["search_cell.py", *RENET, *NODES, "--rnn_cell", "sigmoid", "--unrolled"],
+    "text": ["search_cell.py", *TEXT, *NODES],
+    "renet": ["search_cell.py", *RENET, *NODES, "--rnn_cell", "sigmoid"],
 }
 TRAININGS = {
     "text": ["train.py", *TEXT, "--checkpoint_minutes", "0"],

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "3", "--batch_size", "120", "--epochs", "2"]
+TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "1", "--batch_size", "120", "--epochs", "2"]
 SEARCH = ["search_cell.py", *TINY, "--nodes", "1", "--multiplier", "1", "--checkpoint_minutes", "0"]
 FEW_OPERATIONS = ["--ops", "examples/my_ops.py"]
 COMMANDS = {

@@ -41,12 +41,9 @@ class MixedEdges(keras.layers.Layer):
         self.names = tuple(op for op in dict.fromkeys(sum(candidates, ())) if op != NONE)
         # For each operation, which edges may carry it, and in which column of its row each of them has its weight.
         self.edges = tuple(tuple(e for e, names in enumerate(candidates) if op in names) for op in self.names)
-        self.columns = tuple(
-            tuple(candidates[e].index(op) for e in edges) for op, edges in zip(self.names, self.edges)
-        )
+        self.columns = tuple(tuple(candidates[e].index(op) for e in edges) for op, edges in zip(self.names, self.edges))
         self.operations = tuple(
-            operations.build(op, channels, stride, len(edges), False, wide)
-            for op, edges in zip(self.names, self.edges)
+            operations.build(op, channels, stride, len(edges), False, wide) for op, edges in zip(self.names, self.edges)
         )
 
     def build(self, shape):

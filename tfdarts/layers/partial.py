@@ -7,7 +7,7 @@ from tfdarts.layers.edges import MixedEdges
 
 
 class PartialEdges(keras.layers.Layer):
-    """Edges whose operations work on the first `1 / share` of the channels (section 3.1, equation 2).
+    """Edges whose operations work on the first `1 / share` of the channels (section 3.2).
 
     The other channels pass unchanged, at stride 2 through a 2x2 maximum pooling. Then the channels are shuffled, so
     that the next edge's operations see some from everywhere. The paper draws the channels; its program takes the first

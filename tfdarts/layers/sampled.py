@@ -37,15 +37,15 @@ class SampledEdges(keras.layers.Layer):
         )
 
     def build(self, shape):
-        for operation in self.operations:
-            if not operation.built:
-                operation.build(shape)
-                operation.built = True
+        pass  # its layers are built when they are called, as in `Cell`
 
     def call(self, x, weights, training=None):
         table, results, first = tf.stack(weights[: self.count], 1), [], 0
         for row, names in enumerate(self.candidates):
             operations = self.operations[first : first + len(names)]
+            for operation in operations:
+                if not operation.built:
+                    operation(x, training=training)
             index = tf.argmax(table[row, : len(names)], output_type=tf.int32)
             function = self._function((self.form, names, x.shape[1:], training), operations, training)
             values = [tf.convert_to_tensor(v) for operation in operations for v in operation.variables]

@@ -6,9 +6,20 @@ paper's values. `tfdarts recipes NAME` prints all of them.
 
 from tfdarts import spaces, strategies
 from tfdarts.options import OptionError, Settings, laid_over, module_options
-from tfdarts.recipes import att_darts, darts, dartsrenet, enas
+from tfdarts.recipes import (
+    att_darts,
+    beta_darts,
+    darts,
+    dartsrenet,
+    enas,
+    fair_darts,
+    gdas,
+    pc_darts,
+    smooth_darts,
+)
 
-RECIPES = {each.name: each for paper in (darts, att_darts, enas, dartsrenet) for each in paper.RECIPES}
+PAPERS = (darts, att_darts, pc_darts, gdas, smooth_darts, beta_darts, fair_darts, enas, dartsrenet)
+RECIPES = {each.name: each for paper in PAPERS for each in paper.RECIPES}
 
 
 def names(stage):

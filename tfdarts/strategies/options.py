@@ -25,9 +25,7 @@ DARTS = strategy("darts") | {
     "arch_weight_decay": Option(
         1e-3, "weight decay of the architecture parameters, added to their gradient", zero=True
     ),
-    "arch_beta_1": Option(
-        0.5, "share of the old gradient in the first moment of that Adam", zero=True, fraction=True
-    ),
+    "arch_beta_1": Option(0.5, "share of the old gradient in the first moment of that Adam", zero=True, fraction=True),
     "arch_grad_clip": Option(0.0, "largest norm of the architecture's gradient; 0: it is not clipped", zero=True),
     "arch_begin": Option(0, "first epoch in which the architecture is stepped; before it weights only", zero=True),
     "mixing": Option(

@@ -65,3 +65,6 @@ def check(values):
         nodes, multiplier = values["nodes"], values["multiplier"]
         raise OptionError(f"--multiplier must be at most --nodes ({nodes}). Received: {multiplier}.")
     check_images(values)
+    share, channels = values.get("partial_channels", 1), values["init_channels"]
+    if channels % share:
+        raise OptionError(f"--init_channels must be a multiple of --partial_channels ({share}). Received: {channels}.")

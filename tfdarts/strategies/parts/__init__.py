@@ -32,8 +32,7 @@ class Moment(typing.NamedTuple):
         """
         numbers = ((use << 8) + place for place, _ in enumerate(tables))
         return {
-            name: self.draw + tf.constant([number << 36, 0], tf.int64)
-            for name, number in zip(sorted(tables), numbers)
+            name: self.draw + tf.constant([number << 36, 0], tf.int64) for name, number in zip(sorted(tables), numbers)
         }
 
 

@@ -6,7 +6,7 @@ from tfdarts.strategies.parts import Part
 
 
 class BetaDecay(Part):
-    """Adds `weight * progress * beta_decay` to the architecture's loss (section 3.3): the weight rises from 0.
+    """Adds `weight * progress * beta_decay` to the architecture's loss: the weight rises from 0.
 
     The authors' program multiplies by half the number of the epoch, of 100; their paper names the range from 0 to 50,
     which is what `weight` 50 gives in a search of any length.
@@ -23,7 +23,7 @@ class BetaDecay(Part):
 
 
 def beta_decay(alphas):
-    """The mean over the choices of `log(sum(exp(alpha)))`, summed over the tables (equation 15).
+    """The mean over the choices of `log(sum(exp(alpha)))`, summed over the tables.
 
     Args:
         alphas: dictionary from table to parameters.

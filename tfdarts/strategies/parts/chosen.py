@@ -66,9 +66,7 @@ def check(values):
     if mixing == "gumbel" and values["jit_compile"]:
         raise OptionError("--jit_compile does not work with --mixing gumbel: XLA cannot compile sampled paths.")
     if values["tau_min"] > values["tau_max"]:
-        raise OptionError(
-            f"--tau_min must be at most --tau_max ({values['tau_max']}). Received: {values['tau_min']}."
-        )
+        raise OptionError(f"--tau_min must be at most --tau_max ({values['tau_max']}). Received: {values['tau_min']}.")
     if values["arch_begin"] >= values["epochs"]:
         raise OptionError(
             f"--arch_begin must be below --epochs ({values['epochs']}), or the architecture never learns. "

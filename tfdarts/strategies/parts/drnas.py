@@ -6,7 +6,7 @@ from tfdarts.strategies.parts import MIXING, Part, exists
 
 
 class Dirichlet(Part):
-    """Weights drawn from `Dirichlet(elu(alpha) + 1)`, a new sample in each pass (section 3.1).
+    """Weights drawn from `Dirichlet(elu(alpha) + 1)`, a new sample in each pass.
 
     The gradient goes through the sample, by implicit differentiation of the Gamma variables that it is made of
     (Figurnov et al. 2018, arXiv:1805.08498). Given the sample, its mean is the gradient that the authors' program
@@ -21,7 +21,7 @@ class Dirichlet(Part):
 
 
 class ToUniform(Part):
-    """Adds `weight * sum(KL(Dirichlet(c) || Dirichlet(1)))` to the architecture's loss (section 3.2).
+    """Adds `weight * sum(KL(Dirichlet(c) || Dirichlet(1)))` to the architecture's loss.
 
     Args:
         weight: float; the program's is 1e-3.

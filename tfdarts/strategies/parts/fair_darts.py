@@ -6,7 +6,7 @@ from tfdarts.strategies.parts import Part, exists
 
 
 class Sigmoid(Part):
-    """Every candidate has a weight of its own, a sigmoid (section 4.1); its parameter starts at 0."""
+    """Every candidate has a weight of its own, a sigmoid; its parameter starts at 0."""
 
     start_deviation = 0.0
 
@@ -15,7 +15,7 @@ class Sigmoid(Part):
 
 
 class ZeroOne(Part):
-    """Pulls gates away from a half: `-weight * mean((sigmoid(alpha) - 0.5)^2)` (section 4.2, equation 5).
+    """Pulls gates away from a half: `-weight * mean((sigmoid(alpha) - 0.5)^2)`.
 
     The mean goes over all candidates of all tables. At parameters of 0 it has no gradient: the first push comes from
     the validation loss.

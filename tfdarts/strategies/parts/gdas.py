@@ -8,7 +8,7 @@ from tfdarts.strategies.parts import MIXING, Part, softmax
 
 
 class Gumbel(Part):
-    """Draws by the Gumbel-max trick, with the gradient of the relaxed sample (section 3.2, equations 3 to 5).
+    """Draws by the Gumbel-max trick, with the gradient of the relaxed sample (section 3.2).
 
     Forward the weights are one-hot; backward the gradient goes through `softmax((log softmax(alpha) + gumbel) / tau)`.
     The loss has no gradient for the weights of operations that are not computed. Validation runs the likeliest.

@@ -35,14 +35,14 @@ class _Perturbation(Part):
 
 
 class RandomNoise(_Perturbation):
-    """SDARTS-RS: uniform noise (section 4.1, equation 6)."""
+    """SDARTS-RS: uniform noise."""
 
     def perturb(self, mixing, loss, moment):
         return projected(mixing, self.noise(mixing, moment))
 
 
 class Adversarial(_Perturbation):
-    """SDARTS-ADV: the mixing weights near by under which the training loss is largest (section 4.2, equation 7).
+    """SDARTS-ADV: the mixing weights near by under which the training loss is largest.
 
     Each step costs seven gradients and two passes more, all in evaluation mode.
     """
@@ -92,7 +92,7 @@ def attacked(mixing, noise, radius, loss):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(found)
             value = loss(found)
-        gradients = tape.gradient(value, found)
+        gradients = tape.gradient(value, found, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         for name in names:
             step = found[name] + (2 * radius / ASCENTS) * tf.sign(gradients[name])
             found[name] = mixing[name] + tf.clip_by_value(step - mixing[name], -radius, radius)

@@ -1,0 +1,24 @@
+"""FairDARTS (Chu et al. 2020, arXiv:1911.12126)."""
+
+from tfdarts.recipes import darts
+
+CIFAR10 = darts.CIFAR10.but(
+    "fair_darts",
+    "Operations that do not compete (FairDARTS): `python3 search_cell.py --recipe fair_darts`. The paper "
+    "reports 2.54 +- 0.05 % test error, for cells of all operations above a threshold; here a node keeps two.",
+    search={
+        "mixing": "sigmoid",
+        "penalty": "zero_one",
+        "batch_size": 128,
+        "learning_rate": 0.005,
+        "arch_learning_rate": 3e-3,
+        "arch_beta_1": 0.9,
+    },
+)
+DIGITS = darts.DIGITS.but(
+    "fair_darts_digits",
+    "The same on the embedded digits, for a first try: `python3 search_cell.py --recipe fair_darts_digits`. A few "
+    "minutes on two cores.",
+    search={"unrolled": False, "mixing": "sigmoid", "penalty": "zero_one", "arch_beta_1": 0.9},
+)
+RECIPES = (CIFAR10, DIGITS)

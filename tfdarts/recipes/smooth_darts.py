@@ -1,0 +1,23 @@
+"""SmoothDARTS (Chen and Hsieh 2020, arXiv:2002.05283)."""
+
+from tfdarts.recipes import darts
+
+RANDOM = darts.CIFAR10.but(
+    "sdarts_rs",
+    "Weights trained under randomly perturbed mixing weights (SDARTS-RS): "
+    "`python3 search_cell.py --recipe sdarts_rs`. The paper reports 2.67 +- 0.03 % test error.",
+    search={"perturb": "random"},
+)
+ADVERSARIAL = RANDOM.but(
+    "sdarts_adv",
+    "The same under the worst mixing weights near by (SDARTS-ADV): "
+    "`python3 search_cell.py --recipe sdarts_adv`. The paper reports 2.61 +- 0.02 % test error.",
+    search={"perturb": "adversarial"},
+)
+DIGITS = darts.DIGITS.but(
+    "sdarts_rs_digits",
+    "SDARTS-RS on the embedded digits, for a first try: `python3 search_cell.py --recipe sdarts_rs_digits`. A few "
+    "minutes on two cores.",
+    search={"unrolled": False, "perturb": "random"},
+)
+RECIPES = (RANDOM, ADVERSARIAL, DIGITS)
