@@ -18,12 +18,12 @@ from tfdarts.runs.folder import RunFolder, saved_config
 from tfdarts.strategies import darts
 
 ROOT = pathlib.Path(__file__).parent.parent
-TINY = {"init_channels": 2, "layers": 1, "nodes": 1, "multiplier": 1, "batch_size": 300, "epochs": 2}
+TINY = {"unrolled": False, "init_channels": 2, "layers": 1, "nodes": 1, "multiplier": 1, "batch_size": 300, "epochs": 2}
 MODULES = {
     "attention": {"ops": "attention"},
     "att-darts": {"location": "after_every_and_end"},
     "approximate": {"ops": "approximate", "mul_table": "truncated:4"},
-    "example": {"ops": str(ROOT / "examples" / "my_ops.py")},
+    "example": {"unrolled": True, "ops": str(ROOT / "examples" / "my_ops.py")},
 }
 
 

@@ -104,8 +104,13 @@ class Search:
 
 
 @pytest.fixture(scope="module")
-def search():
+def made():
     return Search()
+
+
+@pytest.fixture
+def search(made, eagerly):
+    return made
 
 
 def test_logits_loss_and_gradients(search):

@@ -12,6 +12,7 @@ from tfdarts.runs.callbacks import Stopped
 from tfdarts.runs.fit import fit
 from tfdarts.runs.folder import RunFolder
 from tfdarts.strategies import darts
+from tfdarts.strategies.parts import smooth_darts
 
 CONV = {"init_channels": 4, "layers": 1, "nodes": 1, "multiplier": 1, "batch_size": 300, "unrolled": False}
 CONV |= {"ops": str(ROOT / "examples" / "my_ops.py")}
@@ -28,7 +29,7 @@ SEARCHES = {
 
 
 def job_of(recipe, values):
-    settings = recipes.resolve(recipe, "search", values | {"epochs": 2, "checkpoint_minutes": 60.0})
+    settings = recipes.resolve(recipe, "search", {"epochs": 2, "checkpoint_minutes": 60.0} | values)
     environment.configure(0, True)
     task = tasks.load("images")
     data = task.load(**settings.pick(task.load))
@@ -36,7 +37,8 @@ def job_of(recipe, values):
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-def test_a_stopped_search_goes_on_to_the_same_bits(name, tmp_path):
+def test_a_stopped_search_goes_on_to_the_same_bits(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(smooth_darts, "ASCENTS", 2)
     settings, data, job = job_of(*SEARCHES[name])
     start = [v.numpy() for v in job.model.state()]
     fit(RunFolder.start(tmp_path / "whole", settings.to_config()), job, 2, 60.0)

@@ -25,7 +25,7 @@ def fit(folder, job, epochs, checkpoint_minutes, callbacks=()):
     Args:
         folder: `RunFolder`; None to write nothing.
         job: `training.job.Job`.
-        epochs: int.
+        epochs: int, those of the job's own not counted.
         checkpoint_minutes: time between checkpoints within an epoch; there is one at its end besides.
         callbacks: further ones, run after the job's and before the epoch's checkpoint.
 
@@ -36,7 +36,7 @@ def fit(folder, job, epochs, checkpoint_minutes, callbacks=()):
         Stopped: after SIGTERM or SIGINT, if there is a folder.
         UserError: for a metric that is not finite, or a folder that cannot be written.
     """
-    model, batches, steps = job.model, job.batches, job.steps
+    model, batches, steps, epochs = job.model, job.batches, job.steps, epochs + job.further_epochs
     values, seconds = checkpoint.restore(folder, model) if folder else (None, 0.0)
     epoch, batch = divmod(int(model.step.numpy()), steps)
     if folder:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfdarts import optimizers
 from tfdarts.layers import choices
 from tfdarts.strategies import hypergradient
-from tfdarts.strategies.parts import HOOKS, SINGLE, Moment, chosen, overriding, softmax
+from tfdarts.strategies.parts import HOOKS, SINGLE, Moment, chosen, darts_pt, overriding, softmax
 from tfdarts.tasks.base import TRAIN, VALID
 from tfdarts.training.job import Job
 from tfdarts.training.learner import Call, Learner
@@ -36,6 +36,7 @@ class Darts(Learner):
         parts: `parts.Part`s, what is to differ from plain DARTS.
         masks: dictionary from table to bools of its `choices.shape`, which candidates a search may weigh at first; None
             for all. Given one, the masks are variables that a part may change.
+        decides: whether operations and edges are decided on one by one (`parts.darts_pt`).
         seed: of the architecture parameters' start, 1e-3 * N(0, 1) unless a part has another, and of all random
             numbers.
         epochs: int, of the whole search.
@@ -53,6 +54,7 @@ class Darts(Learner):
         begin=0,
         parts=(),
         masks=None,
+        decides=False,
         seed=0,
         epochs=1,
         **kwargs,
@@ -72,8 +74,12 @@ class Darts(Learner):
         start = keras.initializers.RandomNormal(0.0, deviation, seed=seed)
         self.alphas = self.add_weight(name="alphas", shape=(size,), initializer=start)
         existing = np.concatenate([choices.mask(table).ravel() for table in supernet.choices.values()])
-        self.mask = None
-        if masks is not None or not existing.all():
+        self.mask = self.kept = None
+        if decides:
+            rows = sum(rows for rows, _ in self.shapes.values())
+            self.kept = self.add_weight(name="kept", shape=(rows,), initializer="ones", trainable=False)
+            self.decisions = self.add_weight(name="decisions", shape=(), initializer="zeros", trainable=False)
+        if decides or masks is not None or not existing.all():
             allowed = np.concatenate([np.ravel(masks[name]) for name in self.shapes]) if masks else existing
             start = keras.initializers.Constant((existing & allowed.astype(bool)).astype(float))
             self.mask = self.add_weight(name="mask", shape=(size,), initializer=start, trainable=False)
@@ -91,6 +97,11 @@ class Darts(Learner):
         self._both = tf.function(self.both_gradients, **options)
         self._architecture = tf.function(self.architecture_gradient, **options)
         self._perturbed = tf.function(self.perturbed_gradient, **options)
+
+    @property
+    def progress(self):
+        """How much of the search is done, from 0 to 1; it stays at 1 while decisions follow."""
+        return super().progress if self.kept is None else tf.minimum(super().progress, 1)
 
     @property
     def supernet(self):
@@ -143,10 +154,27 @@ class Darts(Learner):
     def _weighed(self, alphas, weigh):
         tables = self.masked_tables(alphas)
         if not self._hooks["mixing"]:
-            return softmax(tables)
+            mixing = softmax(tables)
+            return mixing if self.kept is None else self._of_kept_edges(mixing)
         own = self.of_operations(tables)
         rest = softmax({name: table for name, table in tables.items() if name not in own})
         return weigh(self._hooks["mixing"][0], own) | rest
+
+    def _of_kept_edges(self, mixing):
+        """Mixing weights whose rows are 0 where an edge was dropped."""
+        kept = tf.split(self.kept.value, [rows for rows, _ in self.shapes.values()])
+        return {name: table * rows[:, None] for (name, table), rows in zip(mixing.items(), kept)}
+
+    def decided(self):
+        """What choices may still be and which edges are there: two dictionaries from table to bools."""
+        rows = np.cumsum([rows for rows, _ in self.shapes.values()])[:-1]
+        kept = dict(zip(self.shapes, np.split(self.kept.numpy() > 0, rows)))
+        return {name: table.numpy() > 0 for name, table in self.tables(self.mask.value).items()}, kept
+
+    def set_decided(self, mask, kept):
+        """Sets what `decided` gives."""
+        self.mask.assign(np.concatenate([mask[name].ravel() for name in self.shapes]).astype(float))
+        self.kept.assign(np.concatenate([kept[name] for name in self.shapes]).astype(float))
 
     def pass_on(self, weights, mixing, inputs):
         """Runs the supernet in training.
@@ -336,7 +364,8 @@ def job(space, data, settings, parts=()):
     clip = sgd.grad_clip if space.clips_virtual_step else math.inf
     model = search(supernet, task, sgd, clip, parts, **settings.pick(search))
     schedule = optimizers.schedule(**settings.pick(optimizers.schedule))
-    return Job(model, stream.batches, stream.steps, schedule, stream.validation, (WarmUp(), Stop()))
+    made = Job(model, stream.batches, stream.steps, schedule, stream.validation, (WarmUp(), Stop()))
+    return darts_pt.projected(made, **settings.pick(darts_pt.projected)) if model.kept is not None else made
 
 
 def edges_of(space, parts):
@@ -368,6 +397,7 @@ def search(
     arch_beta_1,
     arch_grad_clip,
     arch_begin,
+    select="magnitude",
     seed,
     epochs,
     jit_compile,
@@ -376,7 +406,8 @@ def search(
     adam = optimizers.Adam(arch_learning_rate, (arch_beta_1, 0.999), arch_weight_decay, name="arch_adam")
     order, clips = "second" if unrolled else "first", {"unrolled_clip": unrolled_clip}
     clips["arch_clip"] = arch_grad_clip or math.inf
-    model = Darts(supernet, task, sgd, order, adam, **clips, begin=arch_begin, parts=parts, seed=seed, epochs=epochs)
+    options = clips | {"begin": arch_begin, "parts": parts, "decides": select == "perturbation"}
+    model = Darts(supernet, task, sgd, order, adam, **options, seed=seed, epochs=epochs)
     model.compile(jit_compile=jit_compile)
     return model
 

@@ -61,11 +61,26 @@ DARTS = strategy("darts") | {
         only_with=("penalty", "beta", "zero_one", "kl"),
     ),
 }
-PARTIAL_CHANNELS = {
+CELLS = {
     "partial_channels": Option(
         1, "K of PC-DARTS: operations see 1/K of the channels, the others pass and are shuffled; 1: all"
     ),
     "edge_normalization": Option(False, "let each node weigh its incoming edges too (PC-DARTS)"),
+    "select": Option(
+        "magnitude",
+        "how the cell is chosen: magnitude (DARTS: largest mixing weights); perturbation (DARTS-PT: after the search, "
+        "one decision after the other by what the network loses without a candidate, with tuning between)",
+        choices=("magnitude", "perturbation"),
+    ),
+    "projection_every": Option(
+        5, "epochs of tuning from one decision to the next", only_with=("select", "perturbation")
+    ),
+    "projection_criterion": Option(
+        "accuracy",
+        "what a decision measures on the validation images: accuracy or loss",
+        choices=("accuracy", "loss"),
+        only_with=("select", "perturbation"),
+    ),
 }
 ENAS = strategy("enas") | {
     "controller_optim": Option(

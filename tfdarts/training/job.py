@@ -16,6 +16,7 @@ class Job(typing.NamedTuple):
         schedule: `epoch -> learning rate`.
         validation: data set for the end of an epoch, or None.
         callbacks: Keras callbacks that run before the epoch's checkpoint.
+        further_epochs: epochs behind those that were asked for.
     """
 
     model: keras.Model
@@ -24,3 +25,4 @@ class Job(typing.NamedTuple):
     schedule: typing.Callable
     validation: tf.data.Dataset | None = None
     callbacks: tuple = ()
+    further_epochs: int = 0

@@ -3,7 +3,7 @@
 from tfdarts import operations
 from tfdarts.options import Option, OptionError
 from tfdarts.runs.options import OPTIONS
-from tfdarts.strategies.options import DARTS, PARTIAL_CHANNELS
+from tfdarts.strategies.options import CELLS, DARTS
 from tfdarts.tasks.options import BATCH, CUTOUT, HALVES, IMAGES
 from tfdarts.training.options import AUXILIARY, DROP_PATH, LABEL_SMOOTH, SCHEDULE, SGD
 
@@ -12,7 +12,7 @@ LAYERS = Option(8, "number of cells")
 STEM = Option(3, "factor from --init_channels to the channels of the stem", only_with=("network", "cifar"))
 NODES = Option(4, "nodes of a cell", random=True)
 OPS = Option("regular", "operation module: a module of ops/, a dotted path or a .py file", random=True, resume="move")
-SEARCH = IMAGES | DARTS | PARTIAL_CHANNELS | HALVES | BATCH | SGD | CUTOUT | {
+SEARCH = IMAGES | DARTS | CELLS | HALVES | BATCH | SGD | CUTOUT | {
     "init_channels": CHANNELS,
     "layers": LAYERS,
     "nodes": NODES,
@@ -65,6 +65,11 @@ def check(values):
         nodes, multiplier = values["nodes"], values["multiplier"]
         raise OptionError(f"--multiplier must be at most --nodes ({nodes}). Received: {multiplier}.")
     check_images(values)
+    if values.get("select") == "perturbation" and (values["mixing"] != "softmax" or values["edge_normalization"]):
+        raise OptionError(
+            "--select perturbation needs --mixing softmax and no --edge_normalization: a decided edge weighs one, a "
+            "dropped one nothing."
+        )
     share, channels = values.get("partial_channels", 1), values["init_channels"]
     if channels % share:
         raise OptionError(f"--init_channels must be a multiple of --partial_channels ({share}). Received: {channels}.")

@@ -1,0 +1,145 @@
+"""DARTS-PT (Wang et al. 2021, arXiv:2108.04392): a cell is chosen by what the supernet loses without each candidate.
+
+After the search, operations of edges and then inputs of nodes are decided one by one, at the beginning of every few
+epochs; between the decisions the supernet is tuned.
+"""
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdarts.errors import UserError
+from tfdarts.training.learner import Call
+
+INPUTS = 2  # that a node keeps
+KINDS = ("normal", "reduce")
+SLOWER = 10  # times the learning rate of the search's beginning
+
+
+def undecided(mask, kept):
+    """What is still open in a cell.
+
+    Args:
+        mask: bools `(edges, candidates)`, what an edge may carry.
+        kept: bools `(edges,)`, which edges are there.
+
+    Returns:
+        The edges that may carry more than one operation, and the nodes that have more than `INPUTS` inputs; lists.
+    """
+    edges = [edge for edge in np.flatnonzero(kept) if mask[edge].sum() > 1]
+    nodes = [node for node in range(count_nodes(len(kept))) if kept[rows_of(node)].sum() > INPUTS]
+    return edges, nodes
+
+
+def count_nodes(edges):
+    """Nodes of a cell that has so many edges."""
+    return (math.isqrt(9 + 8 * edges) - 3) // 2
+
+
+def rows_of(node):
+    """Rows of a node's incoming edges in a table of mixing weights, an array."""
+    return np.arange(node * (node + 3) // 2, (node + 1) * (node + 4) // 2)
+
+
+def decide(mask, kept, mixing, harm, pick):
+    """Decides one thing in a cell, in place: the operation of an edge, or the inputs of a node.
+
+    The operation whose absence harms most is kept (ties: the first), and the `INPUTS` edges likewise. A candidate is
+    absent where its weight is 0; the others' are not scaled up (section 4.1).
+
+    Args:
+        mask, kept: as in `undecided`.
+        mixing: the cell's mixing weights, `(edges, candidates)`, with what was decided in them.
+        harm: function of such weights, how bad the supernet is with them.
+        pick: function of a list, one of it.
+    """
+    edges, nodes = undecided(mask, kept)
+    if edges:
+        edge = pick(edges)
+        candidates = np.flatnonzero(mask[edge])
+        harms = [harm(_without(mixing, (edge, candidate))) for candidate in candidates]
+        mask[edge] = np.arange(mask.shape[1]) == candidates[np.argmax(harms)]
+    elif nodes:
+        rows = rows_of(pick(nodes))
+        harms = np.array([harm(_without(mixing, (row,))) for row in rows])
+        kept[rows] = False
+        kept[rows[np.argsort(-harms, kind="stable")[:INPUTS]]] = True
+
+
+def _without(mixing, place):
+    changed = mixing.copy()
+    changed[place] = 0
+    return changed
+
+
+def decisions(choices):
+    """How many decisions make a cell, of a supernet's `choices`."""
+    tables = [choices[kind] for kind in KINDS]
+    edges = max(sum(len(choice.candidates) > 1 for choice in table) for table in tables)
+    return edges + sum(len(rows_of(node)) > INPUTS for node in range(count_nodes(len(tables[0]))))
+
+
+class Projection(keras.callbacks.Callback):
+    """Decides what a search's cells are made of, once the search is done.
+
+    Args:
+        first: epoch of the first decision, counted from 0.
+        every: epochs from one to the next.
+        criterion: `"accuracy"` or `"loss"`, on the validation images, normalised by their batches.
+        images: data set of validation batches.
+    """
+
+    def __init__(self, first, every, criterion, images):
+        super().__init__()
+        self.first, self.every, self.criterion, self.images = first, every, criterion, images
+        self.measure = tf.function(self._measure, autograph=False)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        search = self.model
+        done = int(search.decisions.numpy())
+        if epoch < self.first:
+            if done:
+                raise UserError("The cells are being decided on already; --epochs can no longer grow.")
+            return
+        if not done:
+            search.weight_optimizer.buffer.assign(tf.zeros_like(search.weight_optimizer.buffer.value))
+        if done <= (epoch - self.first) // self.every:
+            self._decide(done)
+            search.decisions.assign(done + 1)
+
+    def _decide(self, number):
+        search = self.model
+        for place, kind in enumerate(KINDS):
+            mask, kept = search.decided()
+            mixing = search.mixing_of(search.alphas.value)
+            generator = np.random.default_rng([search.seed, number, place])
+            decide(mask[kind], kept[kind], mixing[kind].numpy(), self._harm(kind, mixing), generator.choice)
+            search.set_decided(mask, kept)
+
+    def _harm(self, kind, mixing):
+        """How bad the supernet is with other mixing weights of a kind of cell, as a function of these."""
+
+        def harm(table):
+            changed = mixing | {kind: tf.constant(table)}
+            loss, hits = np.sum([self.measure(changed, *batch) for batch in self.images], 0)
+            return loss if self.criterion == "loss" else -hits
+
+        return harm
+
+    def _measure(self, mixing, images, labels):
+        logits = Call(self.model.supernet, self.model.weights_vector(), mixing)(images, training=True)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        hits = tf.equal(tf.argmax(logits, -1, output_type=labels.dtype), labels)
+        return tf.reduce_sum(loss), tf.reduce_sum(tf.cast(hits, loss.dtype))
+
+
+def projected(job, *, epochs, learning_rate, projection_every, projection_criterion):
+    """A search as a `Job` that goes on with the decisions, and with tuning at a constant learning rate between them."""
+    decide = Projection(epochs, projection_every, projection_criterion, job.validation)
+    return job._replace(
+        schedule=lambda epoch: job.schedule(epoch) if epoch < epochs else learning_rate / SLOWER,
+        callbacks=(*job.callbacks, decide),
+        further_epochs=projection_every * (decisions(job.model.choices) - 1) + 1,
+    )
