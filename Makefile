@@ -8,7 +8,7 @@ search: .venv/installed
 	$(BIN)/python search_cell.py --recipe digits
 
 test: .venv/installed-dev lint
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from tfdarts.ops.common import (
     Convolving,
     FactorizedReduce,
     per_channel,
+    scale_edges,
     spread,
     tile_edges,
 )
@@ -32,6 +33,24 @@ class Zero(keras.layers.Layer):
 
     def call(self, x, weights=None, training=None):
         return tile_edges(tf.zeros_like(x[:, :: self.stride, :: self.stride]), self.copies)
+
+
+class Noise(keras.layers.Layer):
+    """`noise`: noise from N(0, 1) instead of what comes in (RobustDARTS, Zela et al. 2020, arXiv:1909.09656, space S4).
+
+    Nothing is learnt from it, in training or without: a good search avoids it. The numbers follow from the bits of the
+    input alone, so that every pass is a function of what goes in, and a run that is gone on with sees the same.
+    """
+
+    def __init__(self, channels, stride, edges, affine, wide=False, **kwargs):
+        super().__init__(**kwargs)
+        self.stride, self.copies = stride, 1 if wide else edges
+
+    def call(self, x, weights=None, training=None):
+        bits = tf.bitcast(x, {2: tf.int16, 4: tf.int32, 8: tf.int64}[x.dtype.size])
+        seed = tf.stack([tf.reduce_sum(tf.cast(bits, tf.int64)), 0])  # a sum of integers has no order
+        like = tile_edges(x[:, :: self.stride, :: self.stride], self.copies)
+        return scale_edges(tf.random.stateless_normal(tf.shape(like), seed, dtype=x.dtype), weights)
 
 
 class Pool(keras.layers.Layer):
@@ -210,6 +229,7 @@ def operations(sep_conv, dil_conv, conv_7x1, factorized_reduce):
         "dil_conv_5x5": of(dil_conv, 5),
         "sep_conv_7x7": of(sep_conv, 7),
         "conv_7x1_1x7": conv_7x1_1x7,
+        "noise": Noise,
     }
 
 

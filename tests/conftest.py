@@ -1,6 +1,8 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+for kind in ("INTRA", "INTER"):  # tests run side by side, on networks too small for several threads
+    os.environ.setdefault(f"TF_NUM_{kind}OP_THREADS", "1")
 
 import tfdarts  # noqa: F401, I001  before TensorFlow, for the environment that it sets
 
@@ -23,6 +25,15 @@ def pytest_addoption(parser):
         metavar="DIR",
         help="folder of golden values, in the layout of tests/goldens, whose sizes and options may be others",
     )
+
+
+# The files that take longest begin, so that those who share the work end together.
+FIRST = ("enas_spaces", "api", "spaces", "supernet", "evalnet", "attention_search", "modules", "cli", "run", "approximate")
+
+
+def pytest_collection_modifyitems(items):
+    places = {f"test_{name}.py": place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(FIRST)))
 
 
 def pytest_configure(config):

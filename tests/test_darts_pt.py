@@ -113,9 +113,6 @@ def test_decisions_on_a_supernet(name, shared, float64, eagerly):
     kind = name.split("/")[1].split("_")[0]
     mixing = {kind: ON_SUPERNET[f"projected/{kind}"] for kind in KINDS}
     images, labels = tf.constant(SHARED["valid/images"], tf.float64), tf.constant(ON_SUPERNET["labels"])
-    tf.function(
-        lambda mixing: Call(shared.net, shared.weights, mixing)(images, training=True), autograph=False
-    )
     seen = []
 
     def harm(table):

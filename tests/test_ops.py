@@ -59,7 +59,7 @@ def test_matches_reference(name, case, floatx):
 
 @pytest.mark.parametrize("affine", [False, True])
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("name", list(regular.OPS))
+@pytest.mark.parametrize("name", [name for name in regular.OPS if name != "noise"])  # its edges draw their own
 def test_parallel_edges_are_the_same_operations_one_per_edge(name, stride, affine, floatx):
     generator = np.random.default_rng(0)
     x = tf.constant(generator.normal(size=(3, 8, 8, 4)), floatx)

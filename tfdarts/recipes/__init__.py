@@ -10,6 +10,7 @@ from tfdarts.recipes import (
     att_darts,
     beta_darts,
     darts,
+    darts_pt,
     dartsrenet,
     enas,
     fair_darts,
@@ -18,7 +19,7 @@ from tfdarts.recipes import (
     smooth_darts,
 )
 
-PAPERS = (darts, att_darts, pc_darts, gdas, smooth_darts, beta_darts, fair_darts, enas, dartsrenet)
+PAPERS = (darts, att_darts, pc_darts, gdas, smooth_darts, beta_darts, fair_darts, darts_pt, enas, dartsrenet)
 RECIPES = {each.name: each for paper in PAPERS for each in paper.RECIPES}
 
 

@@ -9,6 +9,7 @@ CIFAR10 = darts.CIFAR10.but(
     search={
         "mixing": "sigmoid",
         "penalty": "zero_one",
+        "restrict": "without_none",
         "batch_size": 128,
         "learning_rate": 0.005,
         "arch_learning_rate": 3e-3,
@@ -19,6 +20,12 @@ DIGITS = darts.DIGITS.but(
     "fair_darts_digits",
     "The same on the embedded digits, for a first try: `python3 search_cell.py --recipe fair_darts_digits`. A few "
     "minutes on two cores.",
-    search={"unrolled": False, "mixing": "sigmoid", "penalty": "zero_one", "arch_beta_1": 0.9},
+    search={
+        "unrolled": False,
+        "mixing": "sigmoid",
+        "penalty": "zero_one",
+        "restrict": "without_none",
+        "arch_beta_1": 0.9,
+    },
 )
 RECIPES = (CIFAR10, DIGITS)

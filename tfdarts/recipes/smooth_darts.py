@@ -6,7 +6,7 @@ RANDOM = darts.CIFAR10.but(
     "sdarts_rs",
     "Weights trained under randomly perturbed mixing weights (SDARTS-RS): "
     "`python3 search_cell.py --recipe sdarts_rs`. The paper reports 2.67 +- 0.03 % test error.",
-    search={"perturb": "random"},
+    search={"perturb": "random", "restrict": "without_none"},
 )
 ADVERSARIAL = RANDOM.but(
     "sdarts_adv",
@@ -18,6 +18,6 @@ DIGITS = darts.DIGITS.but(
     "sdarts_rs_digits",
     "SDARTS-RS on the embedded digits, for a first try: `python3 search_cell.py --recipe sdarts_rs_digits`. A few "
     "minutes on two cores.",
-    search={"unrolled": False, "perturb": "random"},
+    search={"unrolled": False, "perturb": "random", "restrict": "without_none"},
 )
 RECIPES = (RANDOM, ADVERSARIAL, DIGITS)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfdarts import optimizers
 from tfdarts.layers import choices
 from tfdarts.strategies import hypergradient
+from tfdarts.strategies.monitors import Monitor
 from tfdarts.strategies.parts import HOOKS, SINGLE, Moment, chosen, darts_pt, overriding, softmax
 from tfdarts.tasks.base import TRAIN, VALID
 from tfdarts.training.job import Job
@@ -364,7 +365,7 @@ def job(space, data, settings, parts=()):
     clip = sgd.grad_clip if space.clips_virtual_step else math.inf
     model = search(supernet, task, sgd, clip, parts, **settings.pick(search))
     schedule = optimizers.schedule(**settings.pick(optimizers.schedule))
-    made = Job(model, stream.batches, stream.steps, schedule, stream.validation, (WarmUp(), Stop()))
+    made = Job(model, stream.batches, stream.steps, schedule, stream.validation, (WarmUp(), Monitor(), Stop()))
     return darts_pt.projected(made, **settings.pick(darts_pt.projected)) if model.kept is not None else made
 
 

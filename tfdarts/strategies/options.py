@@ -62,6 +62,12 @@ DARTS = strategy("darts") | {
     ),
 }
 CELLS = {
+    "restrict": Option(
+        "",
+        "candidates edge by edge: without_none; s1, s2, s3 or s4 (RobustDARTS's spaces, in which DARTS fails); or a "
+        "JSON file with the lists normal and reduce, a list of operations for each edge. Unset: all on every edge",
+        random=True,
+    ),
     "partial_channels": Option(
         1, "K of PC-DARTS: operations see 1/K of the channels, the others pass and are shuffled; 1: all"
     ),
@@ -72,6 +78,12 @@ CELLS = {
         "one decision after the other by what the network loses without a candidate, with tuning between)",
         choices=("magnitude", "perturbation"),
     ),
+    "stop": Option(
+        "none",
+        "when a search stops early: none; skips (DARTS+: when the normal cell has --stop_skips skip connections)",
+        choices=("none", "skips"),
+    ),
+    "stop_skips": Option(2, "skip connections at which a search stops", only_with=("stop", "skips")),
     "projection_every": Option(
         5, "epochs of tuning from one decision to the next", only_with=("select", "perturbation")
     ),

@@ -7,10 +7,10 @@ from tfdarts.genotype import NONE
 from tfdarts.graph import cell_graph
 from tfdarts.layers.edges import MixedEdges
 from tfdarts.spaces import base
-from tfdarts.spaces.conv import options
+from tfdarts.spaces.conv import options, restrictions
 from tfdarts.spaces.conv.genotype import ConvGenotype
 from tfdarts.spaces.conv.network import EvaluationNetwork
-from tfdarts.spaces.conv.supernet import Supernet
+from tfdarts.spaces.conv.supernet import Supernet, edge_row
 
 
 class ConvSpace(base.Space):
@@ -39,18 +39,21 @@ class ConvSpace(base.Space):
         stem_multiplier,
         ops,
         location,
+        restrict,
         partial_channels,
         edge_normalization,
         ops_options=None,
     ):
+        known = operations.load(ops, ops_options, location=location)
         network = Supernet(
-            operations.load(ops, ops_options, location=location),
+            known,
             inputs.classes,
             channels=init_channels,
             layers=layers,
             nodes=nodes,
             multiplier=multiplier,
             stem_multiplier=stem_multiplier,
+            candidates=restrictions.load(restrict, known, nodes),
             edges=edges,
             partial_channels=partial_channels,
             edge_normalization=edge_normalization,
@@ -75,29 +78,34 @@ class ConvSpace(base.Space):
         result.build((None, *inputs.shape))
         return result
 
-    def random(self, count, seed, *, nodes, multiplier, ops, location):
+    def random(self, count, seed, *, nodes, multiplier, ops, location, restrict):
         """Genotypes drawn uniformly from what DARTS could find (Li and Talwalkar 2019, arXiv:1902.07638).
 
         Each node has two different earlier states as inputs, every pair equally likely, and on each of them one of the
-        searched operations other than `none`, and one of what may follow it; one of what may end the cell.
+        edge's candidates other than `none`, and one of what may follow it; one of what may end the cell.
         """
         known, generator = operations.load(ops, location=location), np.random.default_rng(seed)
+        candidates = restrictions.load(restrict, known, nodes)
         concat = tuple(range(2 + nodes - multiplier, 2 + nodes))
 
         def one_of(names):
             names = [name for name in names if name != NONE]
             return names[generator.integers(len(names))] if names else ""
 
-        def cell():
+        def cell(kind):
             pairs = (sorted(generator.choice(2 + node, 2, replace=False)) for node in range(nodes))
             return tuple(
-                (one_of(known.searched), int(source), one_of(known.after)) for pair in pairs for source in pair
+                (one_of(candidates[kind][edge_row(node, source)]), int(source), one_of(known.after))
+                for node, pair in enumerate(pairs)
+                for source in pair
             )
 
         def ends():
             return {f"{kind}_bottleneck": one_of(known.end) for kind in ("normal", "reduce")}
 
-        return [ConvGenotype(cell(), concat, cell(), concat, ops=known.name, **ends()) for _ in range(count)]
+        return [
+            ConvGenotype(cell("normal"), concat, cell("reduce"), concat, ops=known.name, **ends()) for _ in range(count)
+        ]
 
     def graphs(self, genotype):
         result = {}

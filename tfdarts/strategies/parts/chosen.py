@@ -6,7 +6,7 @@ Each function here makes the part of one hook, or None for plain DARTS, from opt
 import inspect
 
 from tfdarts.options import OptionError
-from tfdarts.strategies.parts import beta_darts, drnas, fair_darts, gdas, smooth_darts
+from tfdarts.strategies.parts import beta_darts, darts_plus, drnas, fair_darts, gdas, smooth_darts
 
 PENALTIES = {"beta": beta_darts.BetaDecay, "zero_one": fair_darts.ZeroOne, "kl": drnas.ToUniform}
 PERTURBATIONS = {"random": smooth_darts.RandomNoise, "adversarial": smooth_darts.Adversarial}
@@ -24,6 +24,7 @@ def parts(space, settings):
         mixing_part(samples_edges, **settings.pick(mixing_part)),
         perturbation(**settings.pick(perturbation)),
         penalty_part(**settings.pick(penalty_part)),
+        stop_part(**settings.pick(stop_part)),
     )
     return [part for part in made if part is not None]
 
@@ -45,6 +46,11 @@ def penalty_part(*, penalty, penalty_weight):
     if penalty == "none":
         return None
     return PENALTIES[penalty]() if penalty_weight is None else PENALTIES[penalty](penalty_weight)
+
+
+def stop_part(*, stop="none", stop_skips=0):
+    """The part that stops a search; spaces without convolutional cells have no such options."""
+    return darts_plus.SkipStop(stop_skips) if stop == "skips" else None
 
 
 def check(values):

@@ -1,0 +1,99 @@
+"""Candidates edge by edge: the restricted spaces of RobustDARTS (Zela et al. 2020, arXiv:1909.09656), and a user's own.
+
+On S2, say, DARTS is known to end with skip connections nearly everywhere (their section 4).
+"""
+
+import json
+
+from tfdarts.errors import UserError
+from tfdarts.genotype import NONE
+from tfdarts.spaces.conv.supernet import edge_names
+
+KINDS = ("normal", "reduce")
+_SAME = {  # on every edge
+    "s2": ("skip_connect", "sep_conv_3x3"),
+    "s3": ("none", "skip_connect", "sep_conv_3x3"),
+    "s4": ("noise", "sep_conv_3x3"),
+}
+_SHORT = {
+    "skip": "skip_connect",
+    "max": "max_pool_3x3",
+    "avg": "avg_pool_3x3",
+    "sep3": "sep_conv_3x3",
+    "sep5": "sep_conv_5x5",
+    "dil3": "dil_conv_3x3",
+    "dil5": "dil_conv_5x5",
+}
+_S1 = {
+    "normal": "skip dil3,skip dil5,skip dil5,skip sep3,skip dil3,max skip,skip sep3,"
+    "skip sep3,skip dil3,skip sep3,max skip,skip dil3,dil3 dil5,dil3 dil5",
+    "reduce": "max avg,max dil3,max avg,max avg,skip dil5,max avg,max sep3,"
+    "skip dil3,skip dil5,max avg,max avg,skip dil5,skip dil5,skip dil5",
+}
+NAMES = ("s1", *_SAME, "without_none")
+
+
+class RestrictionError(UserError):
+    """Candidates that cannot be, with a sentence for the user."""
+
+
+def load(name, operations, nodes):
+    """The candidates of every edge.
+
+    Args:
+        name: one of `NAMES`; or a JSON file with the lists `normal` and `reduce`, a list of names for each edge, in the
+            order of `edge_names`. Empty for all searched operations everywhere.
+        operations: `Operations`.
+        nodes: int, of a cell.
+
+    Returns:
+        A dictionary from kind of cell to a tuple of tuples of names, as `Supernet` takes it.
+
+    Raises:
+        RestrictionError: for a file that cannot be read, does not fit the cell, or names what does not exist.
+    """
+    edges = len(edge_names(nodes))
+    if not name:
+        return dict.fromkeys(KINDS, (operations.searched,) * edges)
+    if name == "without_none":
+        found = dict.fromkeys(KINDS, [[op for op in operations.searched if op != NONE]] * edges)
+    elif name in _SAME:
+        found = dict.fromkeys(KINDS, [_SAME[name]] * edges)
+    elif name == "s1":
+        found = {kind: [[_SHORT[op] for op in row.split()] for row in rows.split(",")] for kind, rows in _S1.items()}
+    else:
+        found = _read(name)
+    for kind in KINDS:
+        _check(f"{name}: {kind}", found[kind], operations, edges)
+        if operations.after and len(set(map(tuple, found[kind]))) > 1:
+            raise RestrictionError(
+                f"{name}: candidates may differ from edge to edge only where no attention module follows; leave out "
+                "--location."
+            )
+    return {kind: tuple(map(tuple, found[kind])) for kind in KINDS}
+
+
+def _read(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise RestrictionError(
+            f"--restrict takes {', '.join(NAMES)} or a JSON file; cannot read {path!r}: {error}."
+        ) from None
+    rows = found.values() if isinstance(found, dict) and set(found) == set(KINDS) else [None]
+    if not all(isinstance(row, list) and all(isinstance(names, list) for names in row) for row in rows):
+        raise RestrictionError(f"{path}: it must be an object of the lists normal and reduce, a list for each edge.")
+    return found
+
+
+def _check(where, rows, operations, edges):
+    if len(rows) != edges:
+        raise RestrictionError(f"{where}: {len(rows)} edges, where a cell has {edges}; see --nodes.")
+    for number, names in enumerate(rows):
+        unknown = [op for op in names if not isinstance(op, str) or op not in operations.ops]
+        if unknown:
+            known = ", ".join(operations.ops)
+            raise RestrictionError(f"{where}: edge {number} names {unknown[0]!r}; there are {known}.")
+        if not [op for op in names if op != NONE] or len(set(names)) < len(names):
+            raise RestrictionError(f"{where}: edge {number} needs different operations, one of them not none.")
