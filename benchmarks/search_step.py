@@ -20,15 +20,24 @@ KINDS = {"weights": "weights", "first_order": "first", "second_order": "second"}
 def one_kind(args):
     """Measures one kind of step in this process."""
     from tfdarts import operations, optimizers
+    from tfdarts.layers.edges import MixedEdges
     from tfdarts.runs import environment
     from tfdarts.spaces.conv.supernet import Supernet
     from tfdarts.strategies.darts import Darts
+    from tfdarts.strategies.parts.chosen import PERTURBATIONS
+    from tfdarts.strategies.parts.drnas import Dirichlet
+    from tfdarts.strategies.parts.fair_darts import Sigmoid
+    from tfdarts.strategies.parts.gdas import Gumbel
     from tfdarts.tasks.images import ImageTask
 
     environment.configure()
-    supernet = Supernet(operations.load("regular"), 10, args.init_channels, args.layers)
+    mixing = {"softmax": None, "sigmoid": Sigmoid, "gumbel": Gumbel, "dirichlet": Dirichlet}[args.mixing]
+    parts = ([mixing()] if mixing else []) + ([PERTURBATIONS[args.perturb]()] if args.perturb != "none" else [])
+    edges = next((part.edges for part in parts if part.edges), MixedEdges)
+    partial = {"partial_channels": args.partial_channels, "edge_normalization": args.partial_channels > 1}
+    supernet = Supernet(operations.load("regular"), 10, args.init_channels, args.layers, edges=edges, **partial)
     supernet.build((None, 32, 32, 3))
-    darts = Darts(supernet, ImageTask(), optimizers.Sgd(0.025, 0.9, 3e-4, 5.0), KINDS[args.only])
+    darts = Darts(supernet, ImageTask(), optimizers.Sgd(0.025, 0.9, 3e-4, 5.0), KINDS[args.only], parts=parts)
     batches = measure.cifar_batches(args.batch_size)
     functions = {"weights": [darts._both], "first_order": [darts._both, darts._architecture]}
     functions["second_order"] = functions["first_order"]
@@ -55,4 +64,7 @@ if __name__ == "__main__":
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--init_channels", type=int, default=16)
     parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--mixing", default="softmax", choices=("softmax", "sigmoid", "gumbel", "dirichlet"))
+    parser.add_argument("--perturb", default="none", choices=("none", "random", "adversarial"))
+    parser.add_argument("--partial_channels", type=int, default=1, help="with edge normalisation, if above 1")
     measure.main(parser, KINDS, one_kind)
