@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: search test lint
+.PHONY: search test slow lint
 
 search: .venv/installed
 	$(BIN)/python search_cell.py --recipe digits
 
 test: .venv/installed-dev lint
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+slow: .venv/installed-dev
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -1,8 +1,6 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-for kind in ("INTRA", "INTER"):  # tests run side by side, on networks too small for several threads
-    os.environ.setdefault(f"TF_NUM_{kind}OP_THREADS", "1")
 
 import tfdarts  # noqa: F401, I001  before TensorFlow, for the environment that it sets
 
@@ -30,10 +28,44 @@ def pytest_addoption(parser):
 # The files that take longest begin, so that those who share the work end together.
 FIRST = "enas_spaces api spaces supernet evalnet attention_search modules cli run approximate".split()
 
+# Tests that `make test` leaves to `make slow`: each takes seconds to do with whole commands, or at other sizes, what a
+# quicker one does too. CI runs both.
+SLOW = """
+api::test_a_users_own_compile_and_fit[micro-True]
+api::test_a_users_own_compile_and_fit[renet-False]
+approximate::test_command_lines
+attention_search::test_both_orders_reach_every_table_and_the_genotype_trains[double_mixed]
+attention_search::test_the_command_lines_search_and_train_without_a_further_flag[mixed_with_operation]
+enas_spaces::test_a_dry_run_knows_the_papers_networks[arguments1-3894372-494848]
+enas_spaces::test_a_killed_search_goes_on_to_the_same_bits[macro]
+enas_spaces::test_a_killed_search_goes_on_to_the_same_bits[micro]
+enas_spaces::test_a_killed_training_goes_on_to_the_same_bits
+enas_spaces::test_uniform_draws_share_weights_too[micro]
+evalnet::test_parameters_and_multiply_adds[search-None-16_0]
+evalnet::test_parameters_and_multiply_adds[search-None-16_1]
+modules::test_a_stopped_search_goes_on_to_the_same_bits[approximate]
+modules::test_a_stopped_search_goes_on_to_the_same_bits[att-darts]
+modules::test_a_stopped_search_goes_on_to_the_same_bits[attention]
+package::test_a_network_of_a_shipped_genotype_is_estimated_from_an_empty_folder
+renet::test_search_on_images_that_are_not_square
+run::test_a_killed_run_goes_on_to_the_same_bits[second]
+run::test_a_killed_run_goes_on_to_the_same_bits[train]
+spaces::test_a_killed_run_goes_on_to_the_same_bits[renet-search]
+spaces::test_a_killed_run_goes_on_to_the_same_bits[renet-train]
+spaces::test_a_killed_run_goes_on_to_the_same_bits[text-search]
+strategy_runs::test_a_stopped_search_goes_on_to_the_same_bits[adversarial]
+strategy_runs::test_a_stopped_search_goes_on_to_the_same_bits[partial]
+supernet::test_hessian_vector_product_of_a_network_against_exact_derivatives
+supernet::test_moving_statistics_of_the_authors_four_passes[float64]
+""".split()
+
 
 def pytest_collection_modifyitems(items):
     places = {f"test_{name}.py": place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: places.get(item.path.name, len(FIRST)))
+    for item in items:
+        if f"{item.path.stem.removeprefix('test_')}::{item.name}" in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_configure(config):

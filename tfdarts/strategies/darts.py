@@ -193,7 +193,7 @@ class Darts(Learner):
         return total, result, call.state
 
     def both_gradients(self, weights, alphas, batch):
-        """Gradients for weights and architecture, then the `Pass`, then the network's other variables.
+        """Gradients for weights and architecture, then the `Pass` without labels, and the network's other variables.
 
         Args:
             weights, alphas: vectors.
@@ -203,7 +203,7 @@ class Darts(Learner):
         with tf.GradientTape() as tape:
             tape.watch([weights, alphas])
             loss, result, state = self.pass_on(weights, self.mixing_of(alphas, moment), inputs)
-        return *tape.gradient(loss, [weights, alphas]), (result, state)
+        return *tape.gradient(loss, [weights, alphas]), (result._replace(labels=None), state)
 
     def architecture_gradient(self, weights, alphas, batch):
         """Gradient for the architecture; then the loss without penalties, and what is carried on."""
@@ -227,7 +227,7 @@ class Darts(Learner):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             loss, result, state = self.pass_on(weights, mixing, inputs)
-        return tape.gradient(loss, weights), (result, state)
+        return tape.gradient(loss, weights), (result._replace(labels=None), state)
 
     def hypergradient(self, weights, train, valid, scale=1.0):
         """Gradient for the architecture parameters, and of the pass on validation data the loss and what it carries on.
@@ -297,7 +297,8 @@ class Darts(Learner):
             gradient, (result, state) = self._perturbed(weights, self.alphas.value, batch)
         else:
             gradient, _, (result, state) = self._both(weights, self.alphas.value, batch)
-        return gradient, result, state
+        (_, labels, *_), _ = batch
+        return gradient, result._replace(labels=labels), state
 
     def results(self):
         values = super().results()

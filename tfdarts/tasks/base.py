@@ -48,7 +48,7 @@ class Task(keras.layers.Layer):
         raise NotImplementedError
 
     def inputs(self, network, batch, draw, part=TRAIN, progress=None, penalized=True, restart=False):
-        """What a pass runs on, made of a batch: tensors, the same structure for both parts.
+        """What a pass runs on, made of a batch: tensors, the same structure for both parts; the second are the labels.
 
         Args:
             network: the model that is going to run.
