@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from tests.support.folders import save_folder, save_npz
+from tfdarts import saving
+from tfdarts.version import __version__
 
 TINY = ["--recipe", "digits", "--init_channels", "2", "--layers", "1", "--epochs", "1", "--batch_size", "240"]
 
@@ -59,6 +61,8 @@ def test_training_tests_and_saves_what_evaluate_confirms(searched, tmp_path, com
     assert {"test_error_percent", "top5_accuracy_percent", "parameters", "multiply_adds", "seconds"} <= set(results)
     again = command("evaluate.py", "--model_path", made / "model.keras", "--batch_size", "100").stdout
     assert json.loads(again.splitlines()[-1])["test_error_percent"] == pytest.approx(results["test_error_percent"])
+    network = saving.load_model(made / "model.keras")
+    assert network.options["preprocessing"]["tfdarts"] == __version__ and "version" in network.genotype.to_dict()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from tfdarts.data import images, sources
 from tfdarts.errors import UserError
 from tfdarts.spaces.base import ImageInputs
 from tfdarts.tasks.images import ImageTask
+from tfdarts.version import __version__
 
 SOURCE = "dataset"  # the option that names the data; None for data in memory
 
@@ -62,8 +63,9 @@ class ImageData:
 
     @property
     def inputs(self):
-        """`ImageInputs` for networks."""
-        return ImageInputs(self.train.shape, self.train.classes, self.remembered | self.origin)
+        """`ImageInputs` for networks, which remember the program's version too."""
+        known = self.remembered | self.origin | {"tfdarts": __version__}
+        return ImageInputs(self.train.shape, self.train.classes, known)
 
     def _halves(self, batch_size, train_portion, use_validation, seed):
         halves = images.search_halves(self.train, self.validation, train_portion, use_validation, seed)

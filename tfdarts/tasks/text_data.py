@@ -9,6 +9,7 @@ from tfdarts.errors import UserError
 from tfdarts.spaces.base import TextInputs
 from tfdarts.tasks.image_data import SharedStream, Stream
 from tfdarts.tasks.text import TextTask
+from tfdarts.version import __version__
 
 SOURCE = "data"  # the option that names the text; None for a text in memory
 VALID_COLUMNS, TEST_COLUMNS = 10, 1  # of evaluation, as the papers report it
@@ -33,8 +34,8 @@ class TextData:
 
     @property
     def inputs(self):
-        """`TextInputs` for models."""
-        return TextInputs(len(self.corpus.words), self.origin | self.remembered)
+        """`TextInputs` for models, which remember the program's version too."""
+        return TextInputs(len(self.corpus.words), self.origin | self.remembered | {"tfdarts": __version__})
 
     def _columns(self, batch_size):
         train = text.batchify(self.corpus.train, batch_size, "training")
