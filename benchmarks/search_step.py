@@ -24,15 +24,13 @@ def one_kind(args):
     from tfdarts.runs import environment
     from tfdarts.spaces.conv.supernet import Supernet
     from tfdarts.strategies.darts import Darts
-    from tfdarts.strategies.parts.chosen import PERTURBATIONS
-    from tfdarts.strategies.parts.drnas import Dirichlet
-    from tfdarts.strategies.parts.fair_darts import Sigmoid
-    from tfdarts.strategies.parts.gdas import Gumbel
+    from tfdarts.strategies.parts import chosen
     from tfdarts.tasks.images import ImageTask
 
     environment.configure()
-    mixing = {"softmax": None, "sigmoid": Sigmoid, "gumbel": Gumbel, "dirichlet": Dirichlet}[args.mixing]
-    parts = ([mixing()] if mixing else []) + ([PERTURBATIONS[args.perturb]()] if args.perturb != "none" else [])
+    mixing = chosen.mixing_part(True, mixing=args.mixing, tau_max=10.0, tau_min=0.1, epochs=1)
+    parts = [mixing, chosen.perturbation(perturb=args.perturb, epsilon_alpha=0.3)]
+    parts = [part for part in parts if part is not None]
     edges = next((part.edges for part in parts if part.edges), MixedEdges)
     partial = {"partial_channels": args.partial_channels, "edge_normalization": args.partial_channels > 1}
     supernet = Supernet(operations.load("regular"), 10, args.init_channels, args.layers, edges=edges, **partial)

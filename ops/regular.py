@@ -49,8 +49,9 @@ class Noise(keras.layers.Layer):
     def call(self, x, weights=None, training=None):
         bits = tf.bitcast(x, {2: tf.int16, 4: tf.int32, 8: tf.int64}[x.dtype.size])
         seed = tf.stack([tf.reduce_sum(tf.cast(bits, tf.int64)), 0])  # a sum of integers has no order
-        like = tile_edges(x[:, :: self.stride, :: self.stride], self.copies)
-        return scale_edges(tf.random.stateless_normal(tf.shape(like), seed, dtype=x.dtype), weights)
+        height, width, channels = -(-x.shape[1] // self.stride), -(-x.shape[2] // self.stride), x.shape[3]
+        shape = (tf.shape(x)[0], height, width, channels * self.copies)
+        return scale_edges(tf.random.stateless_normal(shape, seed, dtype=x.dtype), weights)
 
 
 class Pool(keras.layers.Layer):

@@ -1,17 +1,12 @@
 """DARTS-PT: whole selections as the authors' program makes them, on a stub; and in a search."""
 
-import os
-import signal
-
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.support import build, reference
-from tests.test_modules import assign
-from tests.test_strategies import SHARED, Shared
-from tests.test_strategy_runs import CONV, job_of
+from tests.support.jobs import CONV, StopAt, assign_state, job_of
+from tests.support.strategies import SHARED, Shared
 from tfdarts.layers.choices import alike
 from tfdarts.options import OptionError
 from tfdarts.recipes import resolve
@@ -167,16 +162,6 @@ def test_tuning_between_the_decisions(shared, float64, eagerly):
 SEARCH = CONV | {"select": "perturbation", "projection_every": 1, "epochs": 1}
 
 
-class StopAt(keras.callbacks.Callback):
-    def __init__(self, step):
-        super().__init__()
-        self.step = step
-
-    def on_train_batch_end(self, batch, logs=None):
-        if int(self.model.step.numpy()) == self.step:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 def test_a_search_decides_and_goes_on_to_the_same_bits(tmp_path):
     settings, data, job = job_of("digits", SEARCH)
     start = [v.numpy() for v in job.model.state()]
@@ -189,7 +174,7 @@ def test_a_search_decides_and_goes_on_to_the_same_bits(tmp_path):
         chosen = [job.model.choices[kind][row].candidates[column] for row, column in np.argwhere(mask)]
         assert [op for op, _ in sorted(getattr(found, kind), key=lambda entry: entry[1])] == chosen
 
-    assign(job.model, start)
+    assign_state(job.model, start)
     log = RunFolder.start(tmp_path / "cut", settings.to_config() | {"data_info": data.remembered})
     steps = job.steps
     with pytest.raises(Stopped):

@@ -1,7 +1,5 @@
 import json
 import math
-import os
-import signal
 
 import keras
 import numpy as np
@@ -10,6 +8,7 @@ import tensorflow as tf
 from tfdarts.ops.recurrent import SEARCHED
 
 from tests.support import build, precision, reference
+from tests.support.jobs import StopAt, assign_state
 from tfdarts import operations as space
 from tfdarts import optimizers
 from tfdarts.data import text
@@ -305,21 +304,8 @@ class CountedTraining(AveragedTrainer):
         return super().train_step(data)
 
 
-class Stop(keras.callbacks.Callback):
-    """Sends the signal of a polite kill at a step."""
-
-    def on_train_batch_end(self, batch, logs=None):
-        if int(self.model.step.numpy()) == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 def state(learner):
     return [np.asarray(v.value) for v in learner.state()]
-
-
-def assign_state(learner, values):
-    for variable, value in zip(learner.state(), values, strict=True):
-        variable.assign(value)
 
 
 @pytest.mark.parametrize("make,steps", [(searching, 8), (training, 9)])
@@ -335,7 +321,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits_in_one_trace(make, steps, tmp_pa
     written = [GenotypeCallback(log)] if make is searching else []
     assign_state(learner, before)
     with pytest.raises(Stopped):
-        fit(log, job, 2, 100, [Stop()])
+        fit(log, job, 2, 100, [StopAt(5)])
     assign_state(learner, [value + 1 for value in before])
     fit(log, job, 2, 100, written)
     for start, one, other, variable in zip(before, whole, state(learner), learner.state()):

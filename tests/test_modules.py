@@ -1,13 +1,9 @@
 """Every operation module in a whole search: stopped and gone on with, drawn, dry-run."""
 
-import os
-import pathlib
-import signal
-
-import keras
 import numpy as np
 import pytest
 
+from tests.support.jobs import ROOT, StopAt, assign_state
 from tfdarts import cost, recipes, spaces, tasks
 from tfdarts.options import Settings
 from tfdarts.report import drawing as visualize
@@ -17,7 +13,6 @@ from tfdarts.runs.fit import fit
 from tfdarts.runs.folder import RunFolder, saved_config
 from tfdarts.strategies import darts
 
-ROOT = pathlib.Path(__file__).parent.parent
 TINY = {"unrolled": False, "init_channels": 2, "layers": 1, "nodes": 1, "multiplier": 1, "batch_size": 300, "epochs": 2}
 MODULES = {
     "attention": {"ops": "attention"},
@@ -25,19 +20,6 @@ MODULES = {
     "approximate": {"ops": "approximate", "mul_table": "truncated:4"},
     "example": {"unrolled": True, "ops": str(ROOT / "examples" / "my_ops.py")},
 }
-
-
-class Stop(keras.callbacks.Callback):
-    """Sends the signal of a polite kill at a step."""
-
-    def on_train_batch_end(self, batch, logs=None):
-        if int(self.model.step.numpy()) == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-def assign(model, values):
-    for variable, value in zip(model.state(), values, strict=True):
-        variable.assign(value)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -53,13 +35,13 @@ def test_a_stopped_search_goes_on_to_the_same_bits(name, tmp_path):
     same = {v.path for v, old, new in zip(job.model.state(), start, whole) if np.array_equal(old, new)}
     assert not same & {v.path for v in network.variables}
 
-    assign(job.model, start)
+    assign_state(job.model, start)
     log = RunFolder.start(tmp_path / "cut", settings.to_config() | {"data_info": data.remembered})
     with pytest.raises(Stopped):
-        fit(log, job, 2, 60.0, [Stop()])
+        fit(log, job, 2, 60.0, [StopAt(3)])
     saved = Settings.from_config(saved_config(log.folder, "search"), space.options("search", "darts"))
     assert saved == settings
-    assign(job.model, [value + 1 for value in start])
+    assign_state(job.model, [value + 1 for value in start])
     fit(RunFolder.resume(log.folder), job, 2, 60.0, [GenotypeCallback(log)])
     for variable, expected in zip(job.model.state(), whole):
         np.testing.assert_array_equal(variable, expected, err_msg=variable.path)

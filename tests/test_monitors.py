@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.test_strategy_runs import CONV, job_of
+from tests.support.jobs import CONV, job_of
 from tfdarts.layers.choices import Choice, alike
 from tfdarts.runs.fit import fit
 from tfdarts.runs.folder import RunFolder

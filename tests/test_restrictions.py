@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support import reference
-from tests.test_strategy_runs import CONV, job_of
+from tests.support.jobs import CONV, job_of
 from tfdarts import operations, recipes, spaces
 from tfdarts.genotype import NONE
 from tfdarts.spaces.conv import restrictions

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support import build, precision, reference
+from tests.support import build, reference
+from tests.support.strategies import KINDS, SHARED, Shared, pair
 from tfdarts import operations, optimizers
 from tfdarts.layers.choices import alike
 from tfdarts.layers.sampled import sampled_edges
@@ -20,10 +21,7 @@ from tfdarts.strategies.parts.smooth_darts import RandomNoise, attacked, project
 from tfdarts.tasks.images import ImageTask
 from tfdarts.training.learner import Call
 
-KINDS = ("normal", "reduce")
-SHARED, SIZES = (reference.load(f"strategies/supernet7/{name}") for name in ("inputs", "config.json"))
 REGULAR = operations.load("regular")
-NO_NONE = dataclasses.replace(REGULAR, searched=tuple(SIZES["primitives_order"]))
 SDARTS = reference.load("strategies/sdarts/perturb")
 ON_SUPERNET = reference.load("strategies/sdarts/supernet")
 SDARTS_CONFIG = reference.load("strategies/sdarts/config.json")
@@ -41,35 +39,6 @@ def tables(arrays, name):
     return {kind: tf.constant(arrays[f"{name}_{kind}"], tf.float64) for kind in KINDS}
 
 
-def pair(arrays, name, suffix=""):
-    return np.concatenate([arrays[f"{name}_{kind}{suffix}"].ravel() for kind in KINDS])
-
-
-class Shared:
-    """The small supernet without `none` that SDARTS's and FairDARTS's values are of."""
-
-    def __init__(self):
-        sizes = SIZES["config"]
-        with precision.floatx("float64"):
-            self.net = Supernet(
-                NO_NONE, sizes["num_classes"], sizes["C"], sizes["layers"], sizes["steps"], sizes["multiplier"]
-            )
-            self.net.build((None, *SHARED["train/images"].shape[1:]))
-        self.names = reference.named(self.net)
-        reference.assign(self.names, reference.group(SHARED, "weights/") | reference.group(SHARED, "state/"))
-        self.weights = optimizers.flatten(self.net.trainable_variables)
-
-    def search(self, **options):
-        with precision.floatx("float64"):
-            search = build.search(self.net, "first", **options)
-        search.alphas.assign(pair(SHARED, "alphas"))
-        return search
-
-    @staticmethod
-    def batch(part):
-        return tf.constant(SHARED[f"{part}/images"], tf.float64), tf.constant(SHARED[f"{part}/labels"])
-
-
 @pytest.fixture(scope="module")
 def shared():
     return Shared()
@@ -80,6 +49,14 @@ def shared():
 
 def test_projection():
     reference.close(project(tf.constant(SDARTS["clip/rows"])), SDARTS["clip/result"], 1e-12)
+
+
+def test_edges_that_were_dropped_stay_dropped():
+    mixing = {"t": tf.constant([[0.0, 0.0, 0.0], [0.2, 0.0, 0.8]])}
+    noise = {"t": tf.constant([[0.1, -0.2, 0.3], [-0.9, 0.5, -0.9]])}
+    reference.close(projected(mixing, noise)["t"], [[0, 0, 0], [0, 0, 1]], 0)
+    found = attacked(mixing, noise, 0.3, lambda weights: tf.reduce_sum(weights["t"] * [[-1.0, 2.0, 3.0]]))["t"]
+    reference.close(found, [[0, 0, 0], [0, 0, 1]], 0)
 
 
 @pytest.mark.parametrize("case", cases(reference.group(SDARTS, "random/")))
@@ -204,7 +181,7 @@ def test_cells_by_gates(case):
     table = alike(FAIR_CELLS["row_order"], FAIR_CELLS["primitives_order"])
     for kind in KINDS:
         gates = tf.sigmoid(tf.constant(case[f"alphas_{kind}"], tf.float64))
-        assert [list(entry) for entry in strongest(gates, table, 4)] == case["darts"][kind]
+        assert [list(entry) for entry in strongest(gates, table, reference.nodes_of(len(table)))] == case["darts"][kind]
 
 
 def test_the_zero_one_loss_knows_what_exists():

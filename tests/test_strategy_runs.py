@@ -4,18 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-from tests.test_modules import ROOT, Stop, assign
-from tfdarts import recipes, spaces, tasks
+from tests.support.jobs import CONV, StopAt, assign_state, job_of
+from tfdarts import recipes
 from tfdarts.options import OptionError
-from tfdarts.runs import environment
 from tfdarts.runs.callbacks import Stopped
 from tfdarts.runs.fit import fit
 from tfdarts.runs.folder import RunFolder
-from tfdarts.strategies import darts
 from tfdarts.strategies.parts import smooth_darts
 
-CONV = {"init_channels": 4, "layers": 1, "nodes": 1, "multiplier": 1, "batch_size": 300, "unrolled": False}
-CONV |= {"ops": str(ROOT / "examples" / "my_ops.py")}
 RENET = {"nodes": 1, "nhid": 4, "layers": 1, "batch_size": 300, "unrolled": False}
 SEARCHES = {
     "gumbel": ("digits", CONV | {"mixing": "gumbel", "penalty": "beta"}),
@@ -26,14 +22,6 @@ SEARCHES = {
     "adversarial": ("digits", CONV | {"perturb": "adversarial", "arch_grad_clip": 1.0}),
     "warm-up": ("digits", CONV | {"arch_begin": 1, "mixing": "sigmoid", "penalty": "zero_one"}),
 }
-
-
-def job_of(recipe, values):
-    settings = recipes.resolve(recipe, "search", {"epochs": 2, "checkpoint_minutes": 60.0} | values)
-    environment.configure(0, True)
-    task = tasks.load("images")
-    data = task.load(**settings.pick(task.load))
-    return settings, data, darts.job(spaces.load(settings.space), data, settings)
 
 
 @pytest.mark.parametrize("name", SEARCHES)
@@ -48,10 +36,10 @@ def test_a_stopped_search_goes_on_to_the_same_bits(name, tmp_path, monkeypatch):
     if name == "warm-up":
         assert int(job.model.arch_step.numpy()) == int(job.model.step.numpy()) // 2
 
-    assign(job.model, start)
+    assign_state(job.model, start)
     log = RunFolder.start(tmp_path / "cut", settings.to_config() | {"data_info": data.remembered})
     with pytest.raises(Stopped):
-        fit(log, job, 2, 60.0, [Stop()])
+        fit(log, job, 2, 60.0, [StopAt(3)])
     _, _, again = job_of(*SEARCHES[name])
     fit(RunFolder.resume(log.folder), again, 2, 60.0)
     for variable, expected in zip(again.model.state(), whole):

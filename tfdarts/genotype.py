@@ -72,6 +72,10 @@ class Genotype:
         """The set of operations that it uses."""
         raise NotImplementedError
 
+    def edge_operations(self):
+        """The operation on every edge of its cells: kind of cell to a list; empty if it has no convolutional cells."""
+        return {}
+
     def skip_connections(self):
         """Number of its connections that leave a state as it is; a search that collapses chooses little else."""
         raise NotImplementedError

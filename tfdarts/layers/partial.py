@@ -44,13 +44,10 @@ class PartialEdges(keras.layers.Layer):
     def call(self, x, weights, training=None):
         inside, behind = weights[: self.count], weights[self.count :]
         mixed = self.inner(x[..., : self.channels // self.share], inside, training=training)
-        whole = None
+        mixed, passed = self._on_all_edges(mixed), self._passed(x)
         if self.then is None:
-            whole = behind[0] if behind else None
-        y = self._shuffled(self._on_all_edges(mixed), self._passed(x), whole)
-        if self.then is None:
-            return [(self.targets, y)]
-        return self.then(y, behind, training=training)
+            return [(self.targets, self._shuffled(mixed, passed, *behind))]
+        return self.then(self._shuffled(mixed, passed), behind, training=training)
 
     def _on_all_edges(self, mixed):
         """The sum of what the operations gave, `(batch, height, width, edges * channels / share)`."""
@@ -75,7 +72,7 @@ class PartialEdges(keras.layers.Layer):
         rest = tf.reshape(rest, [-1, *rest.shape[1:3], self.share - 1, self.channels // self.share])
         return tf.transpose(rest, [0, 1, 2, 4, 3])
 
-    def _shuffled(self, mixed, passed, whole):
+    def _shuffled(self, mixed, passed, whole=None):
         """Puts together what was mixed and what passed; channel g of each group of `share` comes from part g."""
         edges, (height, width) = len(self.targets), mixed.shape[1:3]
         mixed = tf.reshape(mixed, [-1, height, width, edges, self.channels // self.share, 1])

@@ -1,6 +1,5 @@
 """DARTS: architecture parameters by gradient descent (Liu et al. 2019, arXiv:1806.09055, algorithm 1)."""
 
-import inspect
 import math
 
 import keras
@@ -376,14 +375,14 @@ def edges_of(space, parts):
     Raises:
         ValueError: if there is more than one, or the space's supernet takes none.
     """
-    chosen = [part.edges for part in parts if part.edges is not None]
-    if not chosen:
+    brought = [part.edges for part in parts if part.edges is not None]
+    if not brought:
         return {}
-    if len(chosen) > 1 or "edges" not in inspect.signature(space.supernet).parameters:
+    if len(brought) > 1 or not chosen.takes_edges(space):
         raise ValueError(
             f"`parts` may hold one part with `edges`, in a space that takes them; {space.name} is searched."
         )
-    return {"edges": chosen[0]}
+    return {"edges": brought[0]}
 
 
 def search(

@@ -33,11 +33,6 @@ def entropy(weights, table):
     return min(float(np.mean(found)), 1.0) if found else 0.0
 
 
-def skips(genotype, kind):
-    """How many edges of a kind of cell, `"normal"` or `"reduce"`, are skip connections."""
-    return sum(edge[0] == SKIP for edge in getattr(genotype, kind))
-
-
 def monitored(search):
     """Name to number: entropy of each table; of convolutional cells the skip connections and what has no weights.
 
@@ -47,11 +42,9 @@ def monitored(search):
     mixing, genotype, result = search.mixing(), search.genotype(), {}
     for name, table in search.choices.items():
         result[f"entropy_{name}"] = entropy(np.asarray(mixing[name]), table)
-    for kind in ("normal", "reduce"):
-        edges = getattr(genotype, kind, None)
-        if edges:
-            result[f"skips_{kind}"] = skips(genotype, kind)
-            result[f"without_weights_{kind}"] = np.mean([edge[0] in WITHOUT_WEIGHTS for edge in edges])
+    for kind, operations in genotype.edge_operations().items():
+        result[f"skips_{kind}"] = operations.count(SKIP)
+        result[f"without_weights_{kind}"] = np.mean([op in WITHOUT_WEIGHTS for op in operations])
     return result
 
 

@@ -62,9 +62,12 @@ class ConvGenotype(Genotype):
         """What follows the concatenation of the reduction or the normal cell, "" for nothing."""
         return self.reduce_bottleneck if reduction else self.normal_bottleneck
 
+    def edge_operations(self):
+        return {kind: [edge[0] for edge in getattr(self, kind)] for kind in ("normal", "reduce")}
+
     def skip_connections(self):
         """Number of `skip_connect` in both cells; a search that collapses chooses little else."""
-        return sum(edge[0] == "skip_connect" for edge in self.normal + self.reduce)
+        return sum(ops.count("skip_connect") for ops in self.edge_operations().values())
 
     def to_dict(self):
         lists = {

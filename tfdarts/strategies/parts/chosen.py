@@ -8,6 +8,7 @@ import inspect
 from tfdarts.options import OptionError
 from tfdarts.strategies.parts import beta_darts, darts_plus, drnas, fair_darts, gdas, smooth_darts
 
+MIXINGS = {"sigmoid": fair_darts.Sigmoid, "dirichlet": drnas.Dirichlet}
 PENALTIES = {"beta": beta_darts.BetaDecay, "zero_one": fair_darts.ZeroOne, "kl": drnas.ToUniform}
 PERTURBATIONS = {"random": smooth_darts.RandomNoise, "adversarial": smooth_darts.Adversarial}
 
@@ -19,9 +20,8 @@ def parts(space, settings):
         space: `spaces.base.Space`.
         settings: `options.Settings`.
     """
-    samples_edges = "edges" in inspect.signature(space.supernet).parameters
     made = (
-        mixing_part(samples_edges, **settings.pick(mixing_part)),
+        mixing_part(takes_edges(space), **settings.pick(mixing_part)),
         perturbation(**settings.pick(perturbation)),
         penalty_part(**settings.pick(penalty_part)),
         stop_part(**settings.pick(stop_part)),
@@ -29,11 +29,16 @@ def parts(space, settings):
     return [part for part in made if part is not None]
 
 
+def takes_edges(space):
+    """Whether a part may bring the class of the layers on the edges of a space's supernet."""
+    return "edges" in inspect.signature(space.supernet).parameters
+
+
 def mixing_part(samples_edges, *, mixing, tau_max, tau_min, epochs):
     """The part that makes mixing weights."""
     if mixing == "gumbel":
         return gdas.Gumbel(tau_max, tau_min, epochs, samples_edges)
-    return {"softmax": lambda: None, "sigmoid": fair_darts.Sigmoid, "dirichlet": drnas.Dirichlet}[mixing]()
+    return None if mixing == "softmax" else MIXINGS[mixing]()
 
 
 def perturbation(*, perturb, epsilon_alpha):

@@ -1,6 +1,6 @@
 """DARTS+ (Liang et al. 2019, arXiv:1909.06035): a search stops when skip connections begin to take over."""
 
-from tfdarts.strategies.monitors import skips
+from tfdarts.strategies.monitors import SKIP
 from tfdarts.strategies.parts import Part
 
 
@@ -15,7 +15,7 @@ class SkipStop(Part):
         self.count = count
 
     def stop(self, search, logs):
-        found = skips(search.genotype(), "normal")
+        found = search.genotype().edge_operations()["normal"].count(SKIP)
         if found >= self.count and not search.warming_up:
             return f"{found} edges of the normal cell are skip connections"
         return None

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts.errors import UserError
-from tfdarts.training.learner import Call
 
 INPUTS = 2  # that a node keeps
 KINDS = ("normal", "reduce")
@@ -128,11 +127,12 @@ class Projection(keras.callbacks.Callback):
 
         return harm
 
-    def _measure(self, mixing, images, labels):
-        logits = Call(self.model.supernet, self.model.weights_vector(), mixing)(images, training=True)
-        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        hits = tf.equal(tf.argmax(logits, -1, output_type=labels.dtype), labels)
-        return tf.reduce_sum(loss), tf.reduce_sum(tf.cast(hits, loss.dtype))
+    def _measure(self, mixing, *batch):
+        search = self.model
+        inputs = search.task.inputs(search.supernet, batch, None)
+        _, result, _ = search.pass_on(search.weights_vector(), mixing, inputs)
+        hits, *_ = search.task.scored(result)
+        return result.loss * tf.size(hits, hits.dtype), tf.reduce_sum(hits)
 
 
 def projected(job, *, epochs, learning_rate, projection_every, projection_criterion):

@@ -54,6 +54,8 @@ class Adversarial(_Perturbation):
 def project(table, kept=None):
     """Clips weights to [0, 1] and divides each row by its sum; a row clipped to nothing keeps its largest entry.
 
+    A row without a candidate, of an edge that was dropped, stays 0.
+
     Args:
         table: `(choices, candidates)`.
         kept: bools of its shape, the candidates that exist; None for all.
@@ -64,8 +66,8 @@ def project(table, kept=None):
         table = tf.where(kept, table, table.dtype.min)
     largest = tf.one_hot(tf.argmax(table, -1), table.shape[-1], dtype=table.dtype)
     total = tf.reduce_sum(clipped, -1, keepdims=True)
-    clipped = tf.where(total > 0, clipped, largest)
-    return clipped / tf.reduce_sum(clipped, -1, keepdims=True)
+    clipped = tf.where(total > 0, clipped, largest if kept is None else tf.where(kept, largest, 0))
+    return tf.math.divide_no_nan(clipped, tf.reduce_sum(clipped, -1, keepdims=True))
 
 
 def projected(mixing, change):
