@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from tests.support.jobs import ROOT, StopAt, assign_state
-from tfdarts import cost, recipes, spaces, tasks
+from tests.support.commands import ROOT
+from tests.support.jobs import StopAt, assign_state, job_of
+from tfdarts import cost, spaces, tasks
 from tfdarts.options import Settings
 from tfdarts.report import drawing as visualize
-from tfdarts.runs import environment
 from tfdarts.runs.callbacks import GenotypeCallback, Stopped
 from tfdarts.runs.fit import fit
 from tfdarts.runs.folder import RunFolder, saved_config
@@ -24,11 +24,8 @@ MODULES = {
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_stopped_search_goes_on_to_the_same_bits(name, tmp_path):
-    settings = recipes.resolve("digits", "search", TINY | MODULES[name] | {"checkpoint_minutes": 60.0})
+    settings, data, job = job_of("digits", TINY | MODULES[name])
     space, task = spaces.load("conv"), tasks.load("images")
-    environment.configure(0, True)
-    data = task.load(**settings.pick(task.load))
-    job = darts.job(space, data, settings)
     network, start = job.model.network, [v.numpy() for v in job.model.state()]
     fit(RunFolder.start(tmp_path / "whole", settings.to_config()), job, 2, 60.0)
     whole = [v.numpy() for v in job.model.state()]

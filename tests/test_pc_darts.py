@@ -219,3 +219,14 @@ def test_an_edges_weight_multiplies_what_follows_the_operations(location):
 def test_channels_that_cannot_be_divided():
     with pytest.raises(ValueError, match="multiple of 8"):
         PartialEdges(REGULAR, [REGULAR.searched], 4, 2, (0,), share=4)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_maps_of_odd_size(stride):
+    edges = PartialEdges(REGULAR, [("skip_connect", "max_pool_3x3")], 8, stride, (3,), share=2)
+    x = tf.random.stateless_normal((2, 7, 5, 8), (1, 2))
+    ((_, y),) = edges(x, [tf.zeros(1), tf.zeros(1)], training=True)
+    passed = tf.reshape(y, (*y.shape[:3], 4, 2))[..., 1]
+    rows = [[x[:, i : i + stride, j : j + stride, 4:] for j in range(0, 5, stride)] for i in range(0, 7, stride)]
+    expected = tf.stack([tf.stack([tf.reduce_max(window, (1, 2)) for window in row], 1) for row in rows], 1)
+    reference.close(passed, expected, 0)

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tests.support import build
 from tests.support.commands import Fresh
+from tests.support.jobs import StopAt
 from tests.support.runs import COMMANDS, folder_of, kill_at, outcome
 from tfdarts.errors import UserError
 from tfdarts.layers.choices import Choice
@@ -219,18 +220,6 @@ def test_a_file_in_place_of_the_folder(tmp_path):
 # Fitting.
 
 
-class Stop(keras.callbacks.Callback):
-    """Stops at a step: by a function of the model."""
-
-    def __init__(self, step, act):
-        super().__init__()
-        self.step, self.act = step, act
-
-    def on_train_batch_end(self, batch, logs=None):
-        if int(self.model.step.numpy()) == self.step:
-            self.act(self.model)
-
-
 def test_a_fit_without_a_folder_gives_the_same_and_writes_nothing(log, tmp_path, monkeypatch, capsys):
     model, other = small(), small()
     checkpoint.assign(other, {name: variable.numpy() for name, variable in checkpoint.names(model).items()})
@@ -238,7 +227,7 @@ def test_a_fit_without_a_folder_gives_the_same_and_writes_nothing(log, tmp_path,
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     handlers = []
-    look = Stop(1, lambda _: handlers.append(signal.getsignal(signal.SIGTERM)))
+    look = StopAt(1, lambda _: handlers.append(signal.getsignal(signal.SIGTERM)))
     free = fit(None, small_job(other), 2, 60.0, [look])
     assert handlers == [signal.getsignal(signal.SIGTERM)]  # left alone
     assert not list(pathlib.Path.cwd().iterdir())
@@ -259,7 +248,7 @@ def test_a_run_that_a_callback_stops_is_not_begun_anew(log):
     def stop(model):
         model.stop_training = True
 
-    fit(log, small_job(model), 3, 60.0, [Stop(4, stop)])  # at the end of the epoch that was under way
+    fit(log, small_job(model), 3, 60.0, [StopAt(4, stop)])  # at the end of the epoch that was under way
     assert int(model.step.numpy()) == 4
     fit(log, small_job(model), 3, 60.0)
     assert int(model.step.numpy()) == 12

@@ -60,6 +60,24 @@ def test_cells_that_sweep_images_draw_and_perturb_too(part, request):
     assert np.all(np.isfinite(job.model.alphas)) and np.any(job.model.alphas.numpy() != before)
 
 
+COMBINED = {
+    "gumbel, second order": {"mixing": "gumbel", "unrolled": True},
+    "partial, Att-DARTS": {"partial_channels": 2, "edge_normalization": True, "location": "after_every_and_end"},
+    "gumbel, attention": {"mixing": "gumbel", "ops": "attention"},
+    "adversarial, approximate": {"perturb": "adversarial", "ops": "approximate", "mul_table": "truncated:4"},
+}
+
+
+@pytest.mark.parametrize("values", COMBINED.values(), ids=COMBINED)
+def test_parts_go_with_orders_locations_and_operation_modules(values, request):
+    _, _, job = job_of("digits", CONV | {"ops": "regular", "batch_size": 8} | values)
+    before, batch = job.model.alphas.numpy(), next(iter(job.batches(0)))
+    request.getfixturevalue("eagerly")
+    job.model.train_step(batch)
+    after = job.model.alphas.numpy()
+    assert np.all(np.isfinite(after)) and np.any(after != before)
+
+
 def test_weights_alone_learn_before_the_architecture(tmp_path):
     _, _, job = job_of("digits", CONV | {"arch_begin": 1})
     seen = []

@@ -81,6 +81,21 @@ class Genotype:
         raise NotImplementedError
 
 
+class CellPair(Genotype):
+    """Base class of genotypes with a normal and a reduction cell: fields `normal`, `reduce`, of `checked_edges`."""
+
+    def edges(self, reduction):
+        """The entries of the reduction or the normal cell as `(op, source, attention)`, attention being "" for none."""
+        return attended(self.reduce if reduction else self.normal)
+
+    def edge_operations(self):
+        return {"normal": [edge[0] for edge in self.normal], "reduce": [edge[0] for edge in self.reduce]}
+
+    def skip_connections(self):
+        """Number of `skip_connect` in both cells; a search that collapses chooses little else."""
+        return sum(ops.count("skip_connect") for ops in self.edge_operations().values())
+
+
 def check(condition, message):
     """Raises GenotypeError with the message unless the condition holds."""
     if not condition:

@@ -1,16 +1,15 @@
 """Searches and trainings in this process that are stopped and gone on with: jobs, signals, states."""
 
 import os
-import pathlib
 import signal
 
 import keras
 
+from tests.support.commands import ROOT
 from tfdarts import recipes, spaces, tasks
 from tfdarts.runs import environment
 from tfdarts.strategies import darts
 
-ROOT = pathlib.Path(__file__).parents[2]
 CONV = {"init_channels": 4, "layers": 1, "nodes": 1, "multiplier": 1, "batch_size": 300, "unrolled": False}
 CONV |= {"ops": str(ROOT / "examples" / "my_ops.py")}
 
@@ -24,16 +23,21 @@ def job_of(recipe, values):
     return settings, data, darts.job(spaces.load(settings.space), data, settings)
 
 
-class StopAt(keras.callbacks.Callback):
-    """Sends the signal of a polite kill at a step."""
+def kill_politely(model):
+    """Sends this process the signal of a polite kill."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
-    def __init__(self, step):
+
+class StopAt(keras.callbacks.Callback):
+    """Stops at a step, by a function of the model."""
+
+    def __init__(self, step, act=kill_politely):
         super().__init__()
-        self.step = step
+        self.step, self.act = step, act
 
     def on_train_batch_end(self, batch, logs=None):
         if int(self.model.step.numpy()) == self.step:
-            os.kill(os.getpid(), signal.SIGTERM)
+            self.act(self.model)
 
 
 def assign_state(learner, values):

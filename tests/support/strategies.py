@@ -15,6 +15,7 @@ NO_NONE = dataclasses.replace(operations.load("regular"), searched=tuple(SIZES["
 
 
 def pair(arrays, name, suffix=""):
+    """Stored values of the normal and of the reduction cell as one vector."""
     return np.concatenate([arrays[f"{name}_{kind}{suffix}"].ravel() for kind in KINDS])
 
 

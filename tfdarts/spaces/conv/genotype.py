@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from tfdarts.genotype import NONE, VERSION, Genotype, attended, check, check_fixed, checked_edges, checked_states
+from tfdarts.genotype import NONE, VERSION, CellPair, check, check_fixed, checked_edges, checked_states
 
 
 @dataclasses.dataclass(frozen=True)
-class ConvGenotype(Genotype):
+class ConvGenotype(CellPair):
     """A pair of convolutional cells (DARTS, arXiv:1806.09055, section 2.4).
 
     Attributes:
@@ -43,10 +43,6 @@ class ConvGenotype(Genotype):
         check_fixed(self, "space")
         check(isinstance(self.ops, str), f"`ops` must name an operation module. Received: {self.ops!r}.")
 
-    def edges(self, reduction):
-        """The entries of the reduction or the normal cell as `(op, source, attention)`, attention being "" for none."""
-        return attended(self.reduce if reduction else self.normal)
-
     def concat(self, reduction):
         """The concatenated states of the reduction or the normal cell."""
         return self.reduce_concat if reduction else self.normal_concat
@@ -61,13 +57,6 @@ class ConvGenotype(Genotype):
     def bottleneck(self, reduction):
         """What follows the concatenation of the reduction or the normal cell, "" for nothing."""
         return self.reduce_bottleneck if reduction else self.normal_bottleneck
-
-    def edge_operations(self):
-        return {kind: [edge[0] for edge in getattr(self, kind)] for kind in ("normal", "reduce")}
-
-    def skip_connections(self):
-        """Number of `skip_connect` in both cells; a search that collapses chooses little else."""
-        return sum(ops.count("skip_connect") for ops in self.edge_operations().values())
 
     def to_dict(self):
         lists = {

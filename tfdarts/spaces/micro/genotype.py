@@ -2,14 +2,14 @@
 
 import dataclasses
 
-from tfdarts.genotype import VERSION, Genotype, attended, check, check_fixed, checked_edges, integers
+from tfdarts.genotype import VERSION, CellPair, check, check_fixed, checked_edges, integers
 
 # What ENAS chooses from, in the order of its numbers.
 MICRO_OPS = ("sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3", "skip_connect")
 
 
 @dataclasses.dataclass(frozen=True)
-class MicroGenotype(Genotype):
+class MicroGenotype(CellPair):
     """A pair of convolutional cells of ENAS (Pham et al. 2018, arXiv:1802.03268, section 2.4).
 
     The output of a cell is the concatenation of its loose ends: the states, inputs among them, that no node reads.
@@ -74,14 +74,3 @@ class MicroGenotype(Genotype):
     def to_dict(self):
         cells = {name: [list(edge) for edge in getattr(self, name)] for name in ("normal", "reduce")}
         return {"version": VERSION, "space": self.space} | cells
-
-    def edges(self, reduction):
-        """The entries of the reduction or the normal cell as `(op, source, "")`: no attention follows."""
-        return attended(self.reduce if reduction else self.normal)
-
-    def edge_operations(self):
-        return {kind: [edge[0] for edge in getattr(self, kind)] for kind in ("normal", "reduce")}
-
-    def skip_connections(self):
-        """Number of `skip_connect` in both cells; a search that collapses chooses little else."""
-        return sum(ops.count("skip_connect") for ops in self.edge_operations().values())
