@@ -97,7 +97,7 @@ def test_selections(case):
         assert darts_pt.undecided(stub.mask[kind], stub.kept[kind]) == ([], [])
         np.testing.assert_allclose(stub.mixing(kind), case[f"projected_{kind}"], rtol=1e-9)
         found = strongest(stub.mixing(kind), table, darts_pt.count_nodes(len(table)))
-        assert [list(entry) for entry in found] == case["genotype"][kind]
+        assert [[op, source] for op, _, source in found] == case["genotype"][kind]
     choices = {kind: table for kind in KINDS}
     assert case["proj_intv"] * (darts_pt.decisions(choices) - 1) + 1 == case["fine_tuning_epochs"]
 

@@ -11,6 +11,7 @@ from tests.support.build import training as Training
 from tfdarts import cost
 from tfdarts import operations as space
 from tfdarts.layers import choices
+from tfdarts.layers.cell import Cell
 from tfdarts.layers.dropout import dropout_factors
 from tfdarts.spaces import genotypes as genotype
 from tfdarts.spaces.conv.genotype import ConvGenotype
@@ -169,3 +170,67 @@ def test_saved_networks_open_after_importing_tfdarts_alone(tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True)
     for name, network in networks.items():
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), network(x, training=False), name)
+
+
+FAIR, FAIR_CELLS = (reference.load(f"strategies/fairdarts/{name}") for name in ("cell", "cell.json"))
+
+
+@pytest.mark.parametrize("about", FAIR_CELLS["cases"], ids=lambda about: about["name"])
+def test_cells_with_any_number_of_inputs(about, float64):
+    stored, reduction, channels = reference.group(FAIR, about["name"] + "/"), about["reduction"], about["channels"]
+    fields = {"normal": about["entries"], "normal_concat": [2, 3, 4, 5]}
+    genotypes = genotype.from_dict(fields | {"reduce": about["entries"], "reduce_concat": [2, 3, 4, 5]})
+    assert list(genotypes.concat(reduction)) == about["concatenated_nodes"]
+    operations = space.load("regular")
+    inputs = [operations.preprocess(channels, halve, True) for halve in (about["previous_reduction"], False)]
+    edges = fixed_edges(operations, genotypes, channels, reduction)
+    cell = Cell(channels, edges, genotypes.concat(reduction), len(genotypes.inputs(reduction)), *inputs)
+    s0, s1 = (tf.constant(stored[name], tf.float64) for name in ("s0", "s1"))
+    cell(s0, s1, training=True)
+    values = reference.group(stored, "weights/")
+    for k, ((op, source, _), node) in enumerate(zip(genotypes.edges(reduction), genotypes.nodes(reduction))):
+        theirs = f"edges/({node},{source})/{op}/"
+        values |= {f"ops/{k}/{name}": value for name, value in reference.group(values, theirs).items()}
+    reference.assign(
+        reference.named_cell(cell), {name: value for name, value in values.items() if not name.startswith("edges/")}
+    )
+    reference.close(cell(s0, s1, training=True), stored["output"], 1e-10)
+
+
+def test_drop_path_drops_all_that_leads_to_a_node():
+    entries = [["sep_conv_3x3", 2, 0], ["skip_connect", 2, 0], ["skip_connect", 4, 1]]
+    fields = {"normal": entries, "normal_concat": [2, 4], "reduce": entries, "reduce_concat": [2, 4]}
+    layers = fixed_edges(space.load("regular"), genotype.from_dict(fields), 4, False)
+    assert [layer.dropped_by for state in layers for layer in state] == [(0,), (0,), (2,)]
+    x, masks = tf.random.normal((2, 8, 8, 4)), tf.constant([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    ((_, y),) = layers[0][1](x, masks=masks)
+    np.testing.assert_array_equal(y, [x[0], tf.zeros_like(x[1])])
+
+
+PUBLISHED = reference.load("strategies/published.json")["trainable_parameters_without_auxiliary_head_and_architecture"]
+SHIPPED = {"SDARTS_c10_s5_random": "SDARTS_RS", "SDARTS_c10_s5_pgd": "SDARTS_ADV"}  # by other names
+OTHERS = {  # counted by DARTS's program, in millions, in the papers
+    "GDAS_V1, cifar, C 36, 20 cells, 10 classes": 3.4,
+    "SNAS, cifar, C 36, 20 cells, 10 classes": 2.7,
+    "DrNAS_cifar10, cifar, C 36, 20 cells, 10 classes": 4.1,
+    "DrNAS_imagenet, imagenet, C 48, 14 cells, 1000 classes": 5.7,
+}
+QUICK = ("PDARTS, cifar", "FairDARTS_a", "FairDARTS_c", "SDARTS_c10_s5_pgd")
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        pytest.param(about, marks=[] if about.startswith(QUICK) else pytest.mark.slow)
+        for about in [*PUBLISHED, *OTHERS]
+        if "search" not in about
+    ],
+)
+def test_published_cells(about, zero_start):
+    name, form, *sizes = about.split(", ")
+    channels, layers, classes = (next(int(word) for word in size.split() if word.isdigit()) for size in sizes)
+    cells = genotype.load(SHIPPED.get(name, name))
+    network = EvaluationNetwork(cells, classes, channels, layers, network=form)
+    network.build((None, 32, 32, 3) if form == "cifar" else (None, 224, 224, 3))
+    count = sum(math.prod(variable.shape) for variable in network.trainable_variables)
+    assert count == PUBLISHED[about] if about in PUBLISHED else round(count / 1e6, 1) == OTHERS[about]

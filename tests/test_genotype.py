@@ -358,3 +358,54 @@ def test_micro_cells_are_drawn_with_their_loose_ends(tmp_path):
         "  1 = max_pool_3x3(0) + avg_pool_3x3(c_{k-1})",
         "  c_{k} = concat(c_{k-2}, 1)",
     ]
+
+
+FAIR = {
+    "normal": [("sep_conv_3x3", 2, 0), ("sep_conv_5x5", 2, 1), ("max_pool_3x3", 4, 3), ("skip_connect", 5, 0)],
+    "normal_concat": range(2, 6),
+    "reduce": [("skip_connect", 5, 4), ("avg_pool_3x3", 3, 1), ("max_pool_3x3", 3, 1)],
+    "reduce_concat": range(2, 6),
+}
+
+
+def test_the_triples_of_fairdarts(tmp_path):
+    fields = ", ".join(f"{name}={value!r}" for name, value in FAIR.items())
+    cells = genotype.from_text(f"FairDARTS_x = Genotype({fields})")
+    assert cells.normal == (("sep_conv_3x3", 0), ("sep_conv_5x5", 1), ("skip_connect", 0))  # nothing leads to state 3
+    assert cells.inputs(False) == (2, 0, 0, 1) and cells.nodes(False) == (0, 0, 3) and cells.normal_concat == (2, 5)
+    assert cells.reduce == (("avg_pool_3x3", 1), ("max_pool_3x3", 1))
+    assert cells.inputs(True) == (0, 2) and cells.reduce_concat == (3,)
+    (tmp_path / "g.json").write_text(cells.to_json())
+    assert genotype.load(tmp_path / "g.json") == cells
+    drawn = ascii_drawing(cells)
+    assert "(c_{k-1})\n  3 = skip_connect(c_{k-2})\n  c_{k} = concat(0, 3)\nreduction cell\n  1 = avg" in drawn
+
+
+def test_two_inputs_a_node_need_no_count():
+    cells = genotype.load("FairDARTS_d")
+    assert cells.inputs(False) == (2, 2, 2, 2) and "normal_inputs" not in cells.to_dict()
+    assert genotype.from_dict(cells.to_dict() | {"normal_inputs": [2, 2, 2, 2]}) == cells
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        ({"normal_inputs": [2, 2]}, "counts 4"),
+        ({"normal_inputs": [2, 0, 0, 1, 0]}, "at least 1"),
+        ({"normal_inputs": [2, -1, 2]}, "Received: .2, -1, 2."),
+        ({"normal_inputs": 3}, "must list"),
+        ({"normal_concat": [3]}, "a node without inputs"),
+        ({"normal": [["a", 0], ["b", 1], ["a", 3]], "normal_concat": [2, 5]}, "a node without inputs"),
+        ({"normal": [["a", 0], ["b", 2], ["a", 3]]}, "states 0 to 1"),
+        ({"normal": [["a", 5, 5]], "reduce": [["a", 2, 0]]}, "states 0 to 4"),
+        ({"normal": [["a", 1, 0]], "reduce": [["a", 2, 0]]}, "states from 2 on"),
+        ({"normal": [["a", 5, 2]], "reduce": [["a", 2, 0]]}, "no entry"),
+    ],
+)
+def test_counts_of_inputs_that_cannot_be(change, message):
+    data = {"normal": [["a", 0], ["b", 1], ["a", 0]], "normal_concat": [2, 5], "normal_inputs": [2, 0, 0, 1]}
+    data |= {"reduce": [["a", 0], ["b", 1]], "reduce_concat": [2]}
+    if any(len(entry) == 3 for entry in change.get("reduce", ())):
+        del data["normal_inputs"]
+    with pytest.raises(GenotypeError, match=message):
+        genotype.from_dict(data | change)

@@ -37,7 +37,7 @@ def table(generator):
 
 
 def cell(weights):
-    return strongest(weights, alike(edge_names(3), OPERATIONS), 3)
+    return [(op, source) for op, _, source in strongest(weights, alike(edge_names(3), OPERATIONS), 3)]
 
 
 def write_lines(path, lines):

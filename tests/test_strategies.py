@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support import build, reference
-from tests.support.strategies import KINDS, SHARED, Shared, pair
+from tests.support.strategies import KINDS, NO_NONE, SHARED, Shared, pair
 from tfdarts import operations, optimizers
 from tfdarts.layers.choices import alike
 from tfdarts.layers.sampled import sampled_edges
@@ -15,7 +15,7 @@ from tfdarts.spaces.conv.supernet import Supernet, strongest
 from tfdarts.strategies.parts import MIXING, PERTURBATION, Moment
 from tfdarts.strategies.parts.beta_darts import BetaDecay, beta_decay
 from tfdarts.strategies.parts.drnas import Dirichlet, ToUniform, concentration, divergence, mean, sample, shares
-from tfdarts.strategies.parts.fair_darts import Sigmoid, ZeroOne, zero_one
+from tfdarts.strategies.parts.fair_darts import Sigmoid, Threshold, ZeroOne, ZeroOneL1, every_edge, sparse, zero_one
 from tfdarts.strategies.parts.gdas import Gumbel, gumbel, hard_sample
 from tfdarts.strategies.parts.smooth_darts import RandomNoise, attacked, project, projected
 from tfdarts.tasks.images import ImageTask
@@ -153,11 +153,11 @@ def test_beta_decay(case):
 # FairDARTS
 
 
-@pytest.mark.parametrize("weight", [10.0, 0.0])
-def test_gates_and_the_zero_one_loss(weight, shared, float64):
-    stored = reference.group(FAIR, "l2/" if weight else "off/")
+@pytest.mark.parametrize("form,penalty,weight", [("l2", ZeroOne, 10.0), ("l1", ZeroOneL1, 10.0), ("off", ZeroOne, 0.0)])
+def test_gates_and_the_zero_one_loss(form, penalty, weight, shared, float64):
+    stored = reference.group(FAIR, form + "/")
     search = shared.search(
-        parts=[Sigmoid(), ZeroOne(weight)], arch_learning_rate=3e-3, arch_betas=(0.9, 0.999), arch_weight_decay=1e-3
+        parts=[Sigmoid(), penalty(weight)], arch_learning_rate=3e-3, arch_betas=(0.9, 0.999), arch_weight_decay=1e-3
     )
     search.alphas.assign(pair(SHARED, "alphas"))
     for kind, gates in search.mixing().items():
@@ -165,7 +165,8 @@ def test_gates_and_the_zero_one_loss(weight, shared, float64):
     batch = build.inputs(shared.batch("valid"))
     gradient, (loss, _) = search.architecture_gradient(shared.weights, search.alphas.value, batch)
     reference.close(loss, stored["cross_entropy"], 1e-10)
-    reference.close(weight * zero_one(search.tables(search.alphas.value)), weight * stored["separate_loss"], 1e-10)
+    separate = zero_one(search.tables(search.alphas.value), penalty.distance)
+    reference.close(weight * separate, weight * stored["separate_loss"], 1e-10)
     search.step.assign(1)
     search.step_architecture(gradient)
     reference.close(search.alphas, pair(stored, "alphas", "_after_adam"), 1e-10)
@@ -180,8 +181,27 @@ def test_gates_start_at_a_half(shared):
 def test_cells_by_gates(case):
     table = alike(FAIR_CELLS["row_order"], FAIR_CELLS["primitives_order"])
     for kind in KINDS:
-        gates = tf.sigmoid(tf.constant(case[f"alphas_{kind}"], tf.float64))
-        assert [list(entry) for entry in strongest(gates, table, reference.nodes_of(len(table)))] == case["darts"][kind]
+        gates, nodes = tf.sigmoid(tf.constant(case[f"alphas_{kind}"], tf.float64)), reference.nodes_of(len(table))
+        found = strongest(gates, table, nodes)
+        assert [[op, source] for op, _, source in found] == case["darts"][kind]
+        for name, rule in (("threshold_sparse", sparse), ("threshold_edge", every_edge)):
+            found = rule(gates.numpy(), table, nodes, FAIR_CELLS["op_threshold"])
+            assert [[op, 2 + node, source] for op, node, source in found] == case[name][kind], name
+
+
+@pytest.mark.parametrize("rule", [sparse, every_edge])
+def test_a_threshold_that_nothing_reaches_leaves_the_largest_gate(rule, shared):
+    search = build.search(shared.net, "first", parts=[Sigmoid(), Threshold(rule)])
+    alphas = np.zeros((2, 5, 7))
+    alphas[0, 1, 4], alphas[0, 4, 3], alphas[1, 2, 5] = 0.3, 5.0, 4.0  # (0, 1), (1, 2), (1, 0)
+    search.alphas.assign(alphas.ravel())
+    found = search.genotype()
+    ops = NO_NONE.searched
+    assert found.normal == ((ops[4], 1),) and found.inputs(False) == (1,) and found.normal_concat == (2,)
+    assert found.reduce == ((ops[5], 0),) and found.inputs(True) == (0, 1) and found.reduce_concat == (3,)
+    alphas[0, 1, 4] = 4.0
+    search.alphas.assign(alphas.ravel())
+    assert search.genotype().normal == ((ops[4], 1), (ops[3], 2))
 
 
 def test_the_zero_one_loss_knows_what_exists():

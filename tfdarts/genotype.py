@@ -84,6 +84,14 @@ class Genotype:
 class CellPair(Genotype):
     """Base class of genotypes with a normal and a reduction cell: fields `normal`, `reduce`, of `checked_edges`."""
 
+    def inputs(self, reduction):
+        """How many entries each node of the reduction or the normal cell has: here, two."""
+        return (2,) * (len(self.reduce if reduction else self.normal) // 2)
+
+    def nodes(self, reduction):
+        """The node that each entry of the reduction or the normal cell leads to, counted from 0; a tuple."""
+        return nodes_of(self.inputs(reduction))
+
     def edges(self, reduction):
         """The entries of the reduction or the normal cell as `(op, source, attention)`, attention being "" for none."""
         return attended(self.reduce if reduction else self.normal)
@@ -123,19 +131,37 @@ def integers(text):
     return [int(word) for word in words]
 
 
-def checked_edges(name, edges):
-    """A field of two entries `[op, source]` or `[op, source, attention]` per node, as a tuple."""
+def nodes_of(inputs):
+    """The node of each entry, where `inputs` has how many entries each node has; a tuple."""
+    return tuple(node for node, count in enumerate(inputs) for _ in range(count))
+
+
+def checked_edges(name, edges, inputs=()):
+    """A field of entries `[op, source]` or `[op, source, attention]`, as a tuple.
+
+    Args:
+        name: of the field.
+        edges: its value.
+        inputs: how many entries each node has; empty for two each.
+    """
     check(isinstance(edges, (list, tuple)) and len(edges) > 0, f"`{name}` must be a list of [op, source].")
-    check(len(edges) % 2 == 0, f"`{name}` must hold two entries per node. Received: {len(edges)} entries.")
-    for k, edge in enumerate(edges):
+    if inputs:
+        message = f"`{name}` has {len(edges)} entries, but `{name}_inputs` counts {sum(inputs)}."
+        check(sum(inputs) == len(edges), message)
+    else:
+        check(len(edges) % 2 == 0, f"`{name}` must hold two entries per node. Received: {len(edges)} entries.")
+        inputs = (2,) * (len(edges) // 2)
+    for k, (edge, node) in enumerate(zip(edges, nodes_of(inputs))):
         ok = isinstance(edge, (list, tuple)) and len(edge) in (2, 3)
         ok = ok and isinstance(edge[0], str) and type(edge[1]) is int
         ok = ok and all(isinstance(attention, str) for attention in edge[2:])
         check(ok, f"`{name}[{k}]` must be [op, source] or [op, source, attention]. Received: {edge!r}.")
         check(NONE not in edge, f"`{name}[{k}]` is {NONE!r}, which connects nothing.")
-        states = 2 + k // 2
-        message = f"`{name}[{k}]` comes from state {edge[1]}; node {k // 2} can use states 0 to {states - 1}."
+        states = 2 + node
+        message = f"`{name}[{k}]` comes from state {edge[1]}; node {node} can use states 0 to {states - 1}."
         check(0 <= edge[1] < states, message)
+        message = f"`{name}[{k}]` comes from state {edge[1]}, a node without inputs."
+        check(edge[1] < 2 or inputs[edge[1] - 2] > 0, message)
     return tuple(tuple(edge[:2] if edge[-1] == "" else edge) for edge in edges)
 
 

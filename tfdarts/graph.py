@@ -41,21 +41,27 @@ def edge_label(op, attention=""):
     return f"{op}\nthen {attention}" if attention else op
 
 
-def cell_graph(title, entries, joined, output):
-    """The `Graph` of a convolutional cell.
+def cell_graph(title, entries, nodes, joined, output):
+    """The `Graph` of a convolutional cell, without the nodes that no entry leads to.
 
     Args:
         title: of the graph.
-        entries: `(op, source, attention)`, two for every node.
+        entries: `(op, source, attention)`.
+        nodes: the node that each of them leads to.
         joined: states that make the output.
         output: its name.
     """
+    there = sorted(set(nodes))
+    state = {0: 0, 1: 1} | {2 + node: 2 + place for place, node in enumerate(there)}
     return Graph(
         title=title,
         inputs=("c_{k-2}", "c_{k-1}"),
-        nodes=tuple(str(i) for i in range(len(entries) // 2)),
-        edges=tuple((source, k // 2, edge_label(op, attention)) for k, (op, source, attention) in enumerate(entries)),
-        joined=joined,
+        nodes=tuple(map(str, there)),
+        edges=tuple(
+            (state[source], there.index(node), edge_label(op, attention))
+            for (op, source, attention), node in zip(entries, nodes, strict=True)
+        ),
+        joined=tuple(state[i] for i in joined),
         output=output,
     )
 

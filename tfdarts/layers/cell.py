@@ -7,6 +7,8 @@ import tensorflow as tf
 class Cell(keras.layers.Layer):
     """Two preprocessed inputs, nodes that add up their incoming edges, a concatenation (DARTS, section 2.1).
 
+    A node that no edge leads to does not exist: no edge may leave it, and it may not be concatenated.
+
     Args:
         channels: int, channels of every node.
         outgoing: tuple with one tuple of layers for every state that has outgoing edges, in the order of the states
@@ -44,7 +46,8 @@ class Cell(keras.layers.Layer):
         pending = {}  # targets: the wide maps whose edges lead to them
         for source in range(2 + self.num_nodes):
             if source >= 2:
-                states.append(self._complete(source - 2, pending))
+                led_to = any(source - 2 in targets for targets in pending)
+                states.append(self._complete(source - 2, pending) if led_to else None)
             for edges in (layer for layer, start in zip(self.edges, self.sources) if start == source):
                 options = {} if weights is None else {"weights": weights[source]}
                 if masks is not None:

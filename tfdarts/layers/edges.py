@@ -105,21 +105,22 @@ class FixedEdges(keras.layers.Layer):
         operation: layer for `len(targets)` edges.
         targets: nodes that the edges lead to.
         entries: position of each edge in the genotype's list.
-        drop: whether drop-path applies (not to the identity).
+        dropped_by: which of the drop-path factors each edge is multiplied by; empty for none (the identity).
         attention: layer for the operation's wide result, or None.
 
     Call arguments:
         x: `(batch, height, width, channels)`.
-        masks: drop-path factors of the whole cell, `(entries, batch)`, or None.
+        masks: drop-path factors of the whole cell, `(factors, batch)`, or None.
 
     Returns:
         A list of one pair `(targets, wide map)`.
     """
 
-    def __init__(self, operation, targets, entries, drop, attention=None, **kwargs):
+    def __init__(self, operation, targets, entries, dropped_by=(), attention=None, **kwargs):
         super().__init__(**kwargs)
         self.attention = attention
-        self.operation, self.targets, self.entries, self.drop = operation, tuple(targets), tuple(entries), drop
+        self.operation, self.targets, self.entries = operation, tuple(targets), tuple(entries)
+        self.dropped_by = tuple(dropped_by)
 
     def build(self, shape):
         pass  # as in `Cell`
@@ -128,8 +129,8 @@ class FixedEdges(keras.layers.Layer):
         y = self.operation(x, training=training)
         if self.attention is not None:
             y = self.attention(y, training=training)
-        if masks is not None and self.drop:
-            factors = tf.stack([masks[k] for k in self.entries], axis=1)[:, :, None]  # (batch, edges, 1)
-            factors = tf.tile(factors, [1, 1, y.shape[-1] // len(self.entries)])
+        if masks is not None and self.dropped_by:
+            factors = tf.stack([masks[k] for k in self.dropped_by], axis=1)[:, :, None]  # (batch, edges, 1)
+            factors = tf.tile(factors, [1, 1, y.shape[-1] // len(self.targets)])
             y = y * tf.reshape(factors, [-1, 1, 1, y.shape[-1]])
         return [(self.targets, y)]

@@ -81,8 +81,9 @@ class CellNetwork(TrainedNetwork):
 
     @property
     def drop_path_shape(self):
-        """Cells, and entries of the longer of the two cells: the first axes of `drop_path`."""
-        return len(self.cells), max(len(self.genotype.normal), len(self.genotype.reduce))
+        """Cells, and entries or nodes of the larger of the two cells: the first axes of `drop_path`."""
+        entries, nodes = (self.genotype.normal, self.genotype.reduce), map(self.genotype.inputs, (False, True))
+        return len(self.cells), max(map(len, (*entries, *nodes)))
 
     def build(self, shape):
         build_layers(self, shape, training=True)  # in training, for the auxiliary head

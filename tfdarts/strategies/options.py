@@ -50,15 +50,16 @@ DARTS = strategy("darts") | {
     "penalty": Option(
         "none",
         "penalty in the architecture's loss, beside the weight decay: none; beta (beta-DARTS: decay of the mixing "
-        "weights); zero_one (FairDARTS: gates become 0 or 1); kl (DrNAS: distributions stay near the uniform one)",
-        choices=("none", "beta", "zero_one", "kl"),
+        "weights); zero_one or zero_one_l1 (FairDARTS: gates become 0 or 1, by squares or absolute values); kl (DrNAS: "
+        "distributions stay near the uniform one)",
+        choices=("none", "beta", "zero_one", "zero_one_l1", "kl"),
     ),
     "penalty_weight": Option(
         None,
         "weight of --penalty, at the end of the search for beta, which rises from 0; unset: 50 for beta, 10 for "
         "zero_one, 0.001 for kl",
         kind=float,
-        only_with=("penalty", "beta", "zero_one", "kl"),
+        only_with=("penalty", "beta", "zero_one", "zero_one_l1", "kl"),
     ),
 }
 CELLS = {
@@ -75,8 +76,16 @@ CELLS = {
     "select": Option(
         "magnitude",
         "how the cell is chosen: magnitude (DARTS: largest mixing weights); perturbation (DARTS-PT: after the search, "
-        "one decision after the other by what the network loses without a candidate, with tuning between)",
-        choices=("magnitude", "perturbation"),
+        "one decision after the other by what the network loses without a candidate, with tuning between); "
+        "threshold_sparse (FairDARTS: as magnitude, but gates below --gate_threshold are left out); threshold_edge "
+        "(all edges, up to two operations each)",
+        choices=("magnitude", "perturbation", "threshold_sparse", "threshold_edge"),
+    ),
+    "gate_threshold": Option(
+        0.85,
+        "smallest gate of an operation that is kept",
+        fraction=True,
+        only_with=("select", "threshold_sparse", "threshold_edge"),
     ),
     "stop": Option(
         "none",

@@ -112,7 +112,8 @@ class ConvSpace(base.Space):
         for kind, title, reduction in (("normal", "normal cell", False), ("reduce", "reduction cell", True)):
             end = genotype.bottleneck(reduction)
             output = "c_{k}" + (f" after {end}" if end else "")
-            result[kind] = cell_graph(title, genotype.edges(reduction), genotype.concat(reduction), output)
+            entries, nodes = genotype.edges(reduction), genotype.nodes(reduction)
+            result[kind] = cell_graph(title, entries, nodes, genotype.concat(reduction), output)
         return result
 
 

@@ -4,17 +4,21 @@ import dataclasses
 
 from tfdarts.genotype import NONE, VERSION, CellPair, check, check_fixed, checked_edges, checked_states
 
+_CELLS = ("normal", "reduce")
+
 
 @dataclasses.dataclass(frozen=True)
 class ConvGenotype(CellPair):
     """A pair of convolutional cells (DARTS, arXiv:1806.09055, section 2.4).
 
     Attributes:
-        normal, reduce: tuples of `(op, source)`, entries 2i and 2i + 1 being the two inputs of node i; a source is a
-            state: 0 and 1 the cell's inputs, 2 + i node i. A third element, where there is one, names what follows
-            the operation (Att-DARTS); an empty one is dropped.
+        normal, reduce: tuples of `(op, source)`, node after node; a source is a state: 0 and 1 the cell's inputs, 2 + i
+            node i. A third element, where there is one, names what follows the operation (Att-DARTS); an empty one is
+            dropped.
         normal_concat, reduce_concat: the states whose concatenation is the cell's output.
         normal_bottleneck, reduce_bottleneck: what follows the concatenation (Att-DARTS), or empty.
+        normal_inputs, reduce_inputs: how many entries each node has (FairDARTS); empty for two each, as in DARTS. A
+            node of 0 does not exist: it is no source, and not concatenated.
         ops: name of the operation module.
         space: `"conv"`.
 
@@ -30,18 +34,39 @@ class ConvGenotype(CellPair):
     space: str = "conv"
     normal_bottleneck: str = ""
     reduce_bottleneck: str = ""
+    normal_inputs: tuple = ()
+    reduce_inputs: tuple = ()
 
     def __post_init__(self):
-        for name in ("normal", "reduce"):
-            edges = checked_edges(name, getattr(self, name))
+        for name in _CELLS:
+            inputs = _checked_inputs(name + "_inputs", getattr(self, name + "_inputs"))
+            edges = checked_edges(name, getattr(self, name), inputs)
             object.__setattr__(self, name, edges)
-            concat = checked_states(name + "_concat", getattr(self, name + "_concat"), 2 + len(edges) // 2)
+            object.__setattr__(self, name + "_inputs", () if set(inputs) == {2} else inputs)
+            states = 2 + len(self.inputs(name == "reduce"))
+            concat = checked_states(name + "_concat", getattr(self, name + "_concat"), states)
+            there = all(i < 2 or not inputs or inputs[i - 2] for i in concat)
+            check(there, f"`{name}_concat` lists a node without inputs. Received: {concat!r}.")
             object.__setattr__(self, name + "_concat", concat)
             bottleneck = getattr(self, name + "_bottleneck")
             ok = isinstance(bottleneck, str) and bottleneck != NONE
             check(ok, f"`{name}_bottleneck` must name an attention module. Received: {bottleneck!r}.")
         check_fixed(self, "space")
         check(isinstance(self.ops, str), f"`ops` must name an operation module. Received: {self.ops!r}.")
+
+    @classmethod
+    def from_dict(cls, data):
+        """Builds a genotype from parsed JSON, or from what FairDARTS prints.
+
+        FairDARTS's entries are triples `(op, state, source)`. Those that come from a state without entries are left
+        out, and such states are not concatenated, as its networks do it.
+        """
+        if isinstance(data, dict) and all(_are_triples(data.get(name)) for name in _CELLS):
+            data = data | _of_triples("normal", data) | _of_triples("reduce", data)
+        return super().from_dict(data)
+
+    def inputs(self, reduction):
+        return (self.reduce_inputs if reduction else self.normal_inputs) or super().inputs(reduction)
 
     def concat(self, reduction):
         """The concatenated states of the reduction or the normal cell."""
@@ -63,6 +88,46 @@ class ConvGenotype(CellPair):
             name: [list(x) if isinstance(x, tuple) else x for x in getattr(self, name)]
             for name in ("normal", "normal_concat", "reduce", "reduce_concat")
         }
+        lists |= {f"{name}_inputs": list(getattr(self, f"{name}_inputs")) for name in _CELLS}
+        lists = {name: value for name, value in lists.items() if value}
         names = {name: getattr(self, name) for name in ("normal_bottleneck", "reduce_bottleneck")}
         present = {name: value for name, value in names.items() if value}
         return {"version": VERSION, "space": self.space, "ops": self.ops} | lists | present
+
+
+def _checked_inputs(name, inputs):
+    """A field that counts entries node by node, as a tuple; empty for two each."""
+    ok = isinstance(inputs, (list, tuple)) and all(type(count) is int and count >= 0 for count in inputs)
+    ok = ok and (not inputs or inputs[-1] > 0)
+    check(ok, f"`{name}` must list how many entries each node has, the last at least 1. Received: {inputs!r}.")
+    return tuple(inputs)
+
+
+def _are_triples(entries):
+    """Whether a list holds FairDARTS's entries `(op, state, source)`."""
+    return isinstance(entries, (list, tuple)) and any(
+        isinstance(entry, (list, tuple)) and len(entry) == 3 and type(entry[1]) is type(entry[2]) is int
+        for entry in entries
+    )
+
+
+def _of_triples(name, data):
+    """The fields `name`, `<name>_inputs` and `<name>_concat` of a cell of FairDARTS's entries, as a dictionary."""
+    entries, there = {}, {0, 1}
+    for entry in data[name]:
+        ok = _are_triples([entry]) and entry[1] >= 2
+        check(ok, f"`{name}` holds entries [op, state, source], of states from 2 on. Received: {entry!r}.")
+        entries.setdefault(entry[1], []).append((entry[0], entry[2]))
+    for state in sorted(entries):
+        entries[state] = [(op, source) for op, source in entries[state] if source in there or source >= state]
+        if entries[state]:
+            there.add(state)
+    check(len(there) > 2, f"`{name}` has no entry that leads from the cell's inputs to a node.")
+    states = range(2, 1 + max(there))
+    concat = data.get(f"{name}_concat")
+    concat = [state for state in concat if state in there] if isinstance(concat, (list, tuple)) else concat
+    return {
+        name: [entry for state in states for entry in entries.get(state, [])],
+        f"{name}_inputs": [len(entries.get(state, [])) for state in states],
+        f"{name}_concat": concat,
+    }

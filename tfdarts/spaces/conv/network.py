@@ -17,11 +17,12 @@ NETWORKS = ("cifar", "imagenet")
 def fixed_edges(operations, genotype, channels, reduction, drop_skips=True):
     """The layers of an evaluation cell: one per operation, attention and state that the genotype uses.
 
-    Drop-path spares the edges whose operation or attention is the identity, as in DARTS and Att-DARTS.
+    Drop-path spares the edges whose operation or attention is the identity, as in DARTS and Att-DARTS. Where nodes have
+    as many inputs as a threshold left them (FairDARTS), it drops the node's sum instead: all its edges, or none.
 
     Args:
         operations: `Operations`.
-        genotype: has `edges(reduction)`.
+        genotype: has `edges(reduction)`, `nodes(reduction)`, `inputs(reduction)`.
         channels: int.
         reduction: whether it is the reduction cell.
         drop_skips: whether drop-path applies to a `skip_connect` that halves the map, which is no identity.
@@ -29,9 +30,10 @@ def fixed_edges(operations, genotype, channels, reduction, drop_skips=True):
     Returns:
         A tuple, one item per state, of tuples of `FixedEdges`.
     """
-    entries = genotype.edges(reduction)
+    entries, nodes, inputs = genotype.edges(reduction), genotype.nodes(reduction), genotype.inputs(reduction)
+    by_node = set(inputs) != {2}
     outgoing = []
-    for source in range(2 + len(entries) // 2):
+    for source in range(2 + len(inputs)):
         uses = {}
         for k, (op, state, attention) in enumerate(entries):
             if state == source:
@@ -42,8 +44,10 @@ def fixed_edges(operations, genotype, channels, reduction, drop_skips=True):
             operation = operations.build(op, channels, stride, len(ks), True)
             behind = operations.build(attention, channels, 1, len(ks), True, wide=True) if attention else None
             spared = op == "skip_connect" and not (drop_skips and stride == 2)
-            drop = not spared and attention not in ("Identity", "skip_connect")
-            layers.append(FixedEdges(operation, [k // 2 for k in ks], ks, drop, behind))
+            spared = spared or attention in ("Identity", "skip_connect")
+            targets = [nodes[k] for k in ks]
+            dropped_by = targets if by_node else () if spared else ks
+            layers.append(FixedEdges(operation, targets, ks, dropped_by, behind))
         outgoing.append(tuple(layers))
     return tuple(outgoing)
 
@@ -111,13 +115,13 @@ class EvaluationNetwork(CellNetwork):
             concat, end = self.genotype.concat(reduction), self.genotype.bottleneck(reduction)
             bottleneck = None
             if end:
-                bottleneck = FixedEdges(operations.build(end, len(concat) * width, 1, 1, True), [0], [], drop=False)
+                bottleneck = FixedEdges(operations.build(end, len(concat) * width, 1, 1, True), [0], [])
             cells.append(
                 Cell(
                     width,
                     fixed_edges(operations, self.genotype, width, reduction),
                     concat,
-                    len(self.genotype.edges(reduction)) // 2,
+                    len(self.genotype.inputs(reduction)),
                     operations.preprocess(width, before or (index == 0 and self.stem.reduces), True),
                     operations.preprocess(width, False, True),
                     bottleneck,

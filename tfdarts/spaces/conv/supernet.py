@@ -73,7 +73,7 @@ def strongest(mixing, table, nodes, edges=None):
         edges: what each edge's weights are multiplied by to rank the edges (PC-DARTS, section 3.3); None for nothing.
 
     Returns:
-        A tuple of `(op, source)`.
+        A list of `(op, node, source)`, node after node.
     """
     best, weights = heaviest(mixing, table)
     weights = weights if edges is None else weights * np.asarray(edges)
@@ -81,8 +81,8 @@ def strongest(mixing, table, nodes, edges=None):
     for node in range(nodes):
         first = edge_row(node, 0)
         kept = np.argsort(-weights[first : first + node + 2], kind="stable")[:2]
-        cell.extend((best[first + source], int(source)) for source in kept)
-    return tuple(cell)
+        cell.extend((best[first + source], node, int(source)) for source in kept)
+    return cell
 
 
 class Supernet(keras.Model):
@@ -201,16 +201,26 @@ class Supernet(keras.Model):
         weights = [tf.unstack(part, axis=1) for part in tf.split(ordered, [len(group) for group in rows])]
         return weights + [tf.unstack(mixing[kind + "_end"], axis=1)] if self.operations.end else weights
 
-    def genotype(self, mixing):
-        """The `ConvGenotype` that mixing weights stand for, attention being each edge's and each cell's heaviest."""
+    def genotype(self, mixing, choose=strongest):
+        """The `ConvGenotype` that mixing weights stand for, attention being each edge's and each cell's heaviest.
+
+        Args:
+            mixing: dictionary from table to mixing weights.
+            choose: how a cell is chosen, called as `strongest`. A node that it leaves without entries does not exist;
+                if it leaves none of those that are concatenated, the last one that exists is.
+        """
         fields = {}
         for kind in ("normal", "reduce"):
             edges = edge_weights(mixing[kind + "_inputs"]) if self.edge_normalization else None
-            cell = strongest(mixing[kind], self.choices[kind], self.nodes, edges)
+            cell = choose(mixing[kind], self.choices[kind], self.nodes, edges)
+            inputs = [[node for _, node, _ in cell].count(node) for node in range(1 + cell[-1][1])]
+            there = [2 + node for node, count in enumerate(inputs) if count]
+            concat = [state for state in there if state >= 2 + self.nodes - self.multiplier] or there[-1:]
+            entries = [(op, source) for op, _, source in cell]
             if self.operations.after:
                 best, _ = heaviest(mixing[kind + "_after"], self.choices[kind + "_after"])
-                cell = tuple((op, source, best[edge_row(k // 2, source)]) for k, (op, source) in enumerate(cell))
-            fields |= {kind: cell, kind + "_concat": tuple(range(2 + self.nodes - self.multiplier, 2 + self.nodes))}
+                entries = [(op, source, best[edge_row(node, source)]) for op, node, source in cell]
+            fields |= {kind: entries, kind + "_inputs": inputs, kind + "_concat": concat}
             if self.operations.end:
                 fields[kind + "_bottleneck"] = heaviest(mixing[kind + "_end"], self.choices[kind + "_end"])[0][0]
         return ConvGenotype(**fields, ops=self.operations.name)

@@ -44,7 +44,9 @@ class MicroSpace(EnasImageSpace):
     def graphs(self, genotype):
         kinds = (("normal", "normal cell", False), ("reduce", "reduction cell", True))
         return {
-            kind: cell_graph(title, genotype.edges(reduction), genotype.concat(reduction), "c_{k}")
+            kind: cell_graph(
+                title, genotype.edges(reduction), genotype.nodes(reduction), genotype.concat(reduction), "c_{k}"
+            )
             for kind, title, reduction in kinds
         }
 

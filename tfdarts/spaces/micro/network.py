@@ -23,10 +23,10 @@ def fixed_cell(genotype, channels, reduction, inputs, **kwargs):
         inputs: the layers that its inputs go through.
     """
     outgoing = list(fixed_edges(OPERATIONS, genotype, channels, reduction, drop_skips=False))
-    nodes, concat = len(genotype.edges(reduction)) // 2, []
+    nodes, concat = len(genotype.inputs(reduction)), []
     for state in genotype.concat(reduction):
         if reduction and state < 2:  # larger than the others: one more node halves it
-            outgoing[state] += (FixedEdges(FactorizedReduce(channels), (nodes,), (), drop=False),)
+            outgoing[state] += (FixedEdges(FactorizedReduce(channels), (nodes,), ()),)
             state, nodes = 2 + nodes, nodes + 1
         concat.append(state)
     return Cell(channels, outgoing, concat, nodes, *inputs, **kwargs)

@@ -9,7 +9,13 @@ from tfdarts.options import OptionError
 from tfdarts.strategies.parts import beta_darts, darts_plus, drnas, fair_darts, gdas, smooth_darts
 
 MIXINGS = {"sigmoid": fair_darts.Sigmoid, "dirichlet": drnas.Dirichlet}
-PENALTIES = {"beta": beta_darts.BetaDecay, "zero_one": fair_darts.ZeroOne, "kl": drnas.ToUniform}
+PENALTIES = {
+    "beta": beta_darts.BetaDecay,
+    "zero_one": fair_darts.ZeroOne,
+    "zero_one_l1": fair_darts.ZeroOneL1,
+    "kl": drnas.ToUniform,
+}
+THRESHOLDS = {"threshold_sparse": fair_darts.sparse, "threshold_edge": fair_darts.every_edge}
 PERTURBATIONS = {"random": smooth_darts.RandomNoise, "adversarial": smooth_darts.Adversarial}
 
 
@@ -25,6 +31,7 @@ def parts(space, settings):
         perturbation(**settings.pick(perturbation)),
         penalty_part(**settings.pick(penalty_part)),
         stop_part(**settings.pick(stop_part)),
+        select_part(**settings.pick(select_part)),
     )
     return [part for part in made if part is not None]
 
@@ -58,6 +65,11 @@ def stop_part(*, stop="none", stop_skips=0):
     return darts_plus.SkipStop(stop_skips) if stop == "skips" else None
 
 
+def select_part(*, select="magnitude", gate_threshold=0.0):
+    """The part that chooses the cell at any moment of a search; `darts_pt` decides after it."""
+    return fair_darts.Threshold(THRESHOLDS[select], gate_threshold) if select in THRESHOLDS else None
+
+
 def check(values):
     """Raises OptionError for parts that do not go together.
 
@@ -70,8 +82,12 @@ def check(values):
             f"--perturb {perturb} needs --mixing softmax: it perturbs weights that sum to one, and --mixing {mixing} "
             "has none or draws them."
         )
-    if penalty == "zero_one" and mixing != "sigmoid":
-        raise OptionError(f"--penalty zero_one needs --mixing sigmoid, whose gates it pulls to 0 and 1, not {mixing}.")
+    if penalty in ("zero_one", "zero_one_l1") and mixing != "sigmoid":
+        raise OptionError(f"--penalty {penalty} needs --mixing sigmoid, whose gates it pulls to 0 and 1, not {mixing}.")
+    if values.get("select") in THRESHOLDS and mixing != "sigmoid":
+        raise OptionError(
+            f"--select {values['select']} needs --mixing sigmoid: weights that compete do not reach a threshold each."
+        )
     if penalty == "kl" and mixing != "dirichlet":
         raise OptionError(f"--penalty kl needs --mixing dirichlet, whose distributions it measures, not {mixing}.")
     if mixing == "gumbel" and values["jit_compile"]:
