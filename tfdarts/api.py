@@ -122,9 +122,9 @@ def fit_search(job, settings, folder, callbacks=()):
     """
     callbacks = (*callbacks, GenotypeCallback(folder)) if folder else callbacks
     fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
-    mixing = {name: np.asarray(table) for name, table in job.model.mixing().items()}
-    genotype, path = job.model.genotype(), folder.folder if folder else None
-    return Search(genotype, fitted.history, mixing, job.model.choices, path, job.model)
+    model, path = fitted.model, folder.folder if folder else None
+    mixing = {name: np.asarray(table) for name, table in model.mixing().items()}
+    return Search(model.genotype(), fitted.history, mixing, model.choices, path, model)
 
 
 def random_genotypes(

@@ -53,8 +53,8 @@ def search(values, _):
     job = strategy.job(space, data, settings)
     folder = cli.start_run(values, settings.to_config() | {"data_info": data.remembered})
     print(f"searching the space {settings.space}, {how(settings)}, run in {folder.folder}")
-    api.fit_search(job, settings, folder)
-    finish(folder, job.model.genotype(), settings)
+    found = api.fit_search(job, settings, folder)
+    finish(folder, found.genotype, settings)
 
 
 def how(settings):

@@ -24,6 +24,7 @@ class Cell(keras.layers.Layer):
         weights: what the layers of each state take as their weights, one item per state, and last what the bottleneck
             takes, if there is one; None for nothing.
         masks: likewise for drop-path; None for nothing.
+        skip_dropout: what `MixedEdges` takes, the draw being the cell's; None for nothing.
 
     Returns:
         `(batch, height', width', len(concat) * channels)`.
@@ -41,7 +42,7 @@ class Cell(keras.layers.Layer):
     def build(self, s0_shape, s1_shape):
         pass  # its layers are built when they are called; without this Keras traces the whole cell once more for it
 
-    def call(self, s0, s1, weights=None, masks=None, training=None):
+    def call(self, s0, s1, weights=None, masks=None, skip_dropout=None, training=None):
         states = [self.preprocess0(s0, training=training), self.preprocess1(s1, training=training)]
         pending = {}  # targets: the wide maps whose edges lead to them
         for source in range(2 + self.num_nodes):
@@ -52,6 +53,9 @@ class Cell(keras.layers.Layer):
                 options = {} if weights is None else {"weights": weights[source]}
                 if masks is not None:
                     options["masks"] = masks
+                if skip_dropout is not None:
+                    draw, probability = skip_dropout
+                    options["skip_dropout"] = draw + tf.constant([source << 40, 0], tf.int64), probability
                 for targets, wide in edges(states[source], training=training, **options):
                     pending.setdefault(targets, []).append(wide)
         output = tf.concat([states[i] for i in self.concat], axis=-1)

@@ -4,6 +4,9 @@ import keras
 import tensorflow as tf
 
 from tfdarts.genotype import NONE
+from tfdarts.layers.dropout import dropout_factors
+
+SKIP = "skip_connect"
 
 
 class MixedEdges(keras.layers.Layer):
@@ -24,6 +27,9 @@ class MixedEdges(keras.layers.Layer):
         x: `(batch, height, width, channels)`, or `(batch, height, width, edges * channels)` if `wide`.
         weights: one `(edges,)` tensor per column of the edges' table of mixing weights, then those of `then`. What
             each edge weighs as a whole is in them, and may come once more at the end, for `PartialEdges`.
+        skip_dropout: `(draw, probability)`: elements of what `skip_connect` gives at stride 1 are dropped, on each edge
+            others (P-DARTS, Chen et al. 2019, arXiv:1904.12760, section 3.3); None for no dropout. The draw is two
+            integers, the seed of this layer's random numbers.
 
     Returns:
         A list of `(targets, wide map)`; the mixture is the sum of the maps.
@@ -35,6 +41,7 @@ class MixedEdges(keras.layers.Layer):
     def __init__(self, operations, candidates, channels, stride, targets, wide=False, then=None, **kwargs):
         super().__init__(**kwargs)
         self.targets, self.channels, self.wide, self.then = tuple(targets), channels, wide, then
+        self.drops = SKIP if stride == 1 else None  # the operation that dropout may follow
         self.count = max(map(len, candidates))
         if len(set(candidates)) > 1 and (wide or then):
             raise ValueError("`candidates` may differ from edge to edge only where no attention module follows.")
@@ -51,10 +58,15 @@ class MixedEdges(keras.layers.Layer):
             if hasattr(operation, "narrow") or hasattr(operation, "prepare"):  # not called, so not built on call
                 operation.build(shape)
 
-    def call(self, x, weights, training=None):
+    def call(self, x, weights, skip_dropout=None, training=None):
         narrow, narrow_weights, results, prepared = [], [], [], {}
-        for operation, edges, columns in zip(self.operations, self.edges, self.columns):
+        for name, operation, edges, columns in zip(self.names, self.operations, self.edges, self.columns):
             targets = tuple(self.targets[e] for e in edges)
+            if skip_dropout is not None and name == self.drops:
+                y = operation(x, weights=self._on_its_edges(weights, edges, columns), training=training)
+                draw, probability = skip_dropout
+                results.append((targets, y * dropout_factors(tf.shape(y), probability, draw, y.dtype)))
+                continue
             if hasattr(operation, "narrow") and not self.wide:
                 narrow.append(operation.narrow(x, training=training))
                 narrow_weights.append(self._on_all_edges(weights, edges, columns))

@@ -41,9 +41,9 @@ class PartialEdges(keras.layers.Layer):
     def build(self, shape):
         pass  # its layers are built when they are called, as in `Cell`
 
-    def call(self, x, weights, training=None):
+    def call(self, x, weights, training=None, **options):
         inside, behind = weights[: self.count], weights[self.count :]
-        mixed = self.inner(x[..., : self.channels // self.share], inside, training=training)
+        mixed = self.inner(x[..., : self.channels // self.share], inside, training=training, **options)
         mixed, passed = self._on_all_edges(mixed), self._passed(x)
         if self.then is None:
             return [(self.targets, self._shuffled(mixed, passed, *behind))]

@@ -12,14 +12,19 @@ from tfdarts.recipes import (
     darts,
     darts_pt,
     dartsrenet,
+    drnas,
     enas,
     fair_darts,
     gdas,
+    p_darts,
     pc_darts,
     smooth_darts,
 )
 
-PAPERS = (darts, att_darts, pc_darts, gdas, smooth_darts, beta_darts, fair_darts, darts_pt, enas, dartsrenet)
+PAPERS = (
+    *(darts, att_darts, pc_darts, p_darts, gdas, drnas, smooth_darts, beta_darts, fair_darts, darts_pt),
+    *(enas, dartsrenet),
+)
 RECIPES = {each.name: each for paper in PAPERS for each in paper.RECIPES}
 
 

@@ -40,15 +40,16 @@ class LearningRateCallback(keras.callbacks.Callback):
 
     Args:
         schedule: `epoch -> learning rate`.
+        first: epoch of the run that is the schedule's and the model's epoch 0.
     """
 
-    def __init__(self, schedule):
+    def __init__(self, schedule, first=0):
         super().__init__()
-        self.schedule = schedule
+        self.schedule, self.first = schedule, first
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.model.learning_rate.assign(self.schedule(epoch))
-        self.model.epoch.assign(epoch)
+        self.model.learning_rate.assign(self.schedule(epoch - self.first))
+        self.model.epoch.assign(epoch - self.first)
 
 
 class MetricsCallback(keras.callbacks.Callback):

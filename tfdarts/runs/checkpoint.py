@@ -92,6 +92,16 @@ def _paths(folder):
     return sorted(paths, key=lambda p: (p.name.split("_")[1], p.stat().st_mtime_ns), reverse=True)
 
 
+def newest_step(folder):
+    """The step of a folder's newest intact checkpoint; 0 without one."""
+    intact = (path for path in _paths(folder) if _intact(path, path.read_bytes()))
+    return next((int(path.name.split("_")[1]) for path in intact), 0)
+
+
+def _intact(path, data):
+    return hashlib.sha256(data).hexdigest()[:16] == path.stem.split("_")[2]
+
+
 def restore(folder, model):
     """Sets a model to the newest intact checkpoint.
 
@@ -108,7 +118,7 @@ def restore(folder, model):
     paths = _paths(folder)
     for path in paths:
         data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest()[:16] != path.stem.split("_")[2]:
+        if not _intact(path, data):
             print(f"warning: {path} is damaged; using the checkpoint before it", file=sys.stderr)
             continue
         values, seconds = _read(path, data)

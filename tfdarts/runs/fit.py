@@ -3,6 +3,8 @@
 import sys
 import typing
 
+import keras
+
 from tfdarts.runs import checkpoint
 from tfdarts.runs.callbacks import CheckpointCallback, LearningRateCallback, MetricsCallback, Progress
 
@@ -13,14 +15,16 @@ class Fitted(typing.NamedTuple):
     Attributes:
         seconds: that the run has taken in all.
         history: dictionary from metric to a list of its values, one an epoch of this process.
+        model: that was fitted; the last stage's.
     """
 
     seconds: float
     history: dict
+    model: keras.Model
 
 
 def fit(folder, job, epochs, checkpoint_minutes, callbacks=()):
-    """Fits a job, from its last checkpoint on if there is one.
+    """Fits a job and the stages that follow it, from the last checkpoint on if there is one.
 
     Args:
         folder: `RunFolder`; None to write nothing.
@@ -36,14 +40,44 @@ def fit(folder, job, epochs, checkpoint_minutes, callbacks=()):
         Stopped: after SIGTERM or SIGINT, if there is a folder.
         UserError: for a metric that is not finite, or a folder that cannot be written.
     """
-    model, batches, steps, epochs = job.model, job.batches, job.steps, epochs + job.further_epochs
-    values, seconds = checkpoint.restore(folder, model) if folder else (None, 0.0)
+    stage, done = 1, checkpoint.newest_step(folder) if folder else 0
+    while job.following and done > job.following.epoch * job.steps:
+        stage += 1
+        job = job.following.build(folder.load_json(_handed(stage)), None)
+    values, seconds = checkpoint.restore(folder, job.model) if folder else (None, 0.0)
+    fitted = _fit(folder, job, epochs, checkpoint_minutes, callbacks, values, seconds)
+    while job.following and not job.model.stop_training:
+        stage, handed = stage + 1, job.following.hand_on()
+        if folder:
+            folder.save_json(_handed(stage), handed)
+        job = job.following.build(handed, job.model)
+        before, fitted = fitted, _fit(folder, job, epochs, checkpoint_minutes, callbacks, None, fitted.seconds)
+        for metric, values in fitted.history.items():
+            fitted.history[metric] = before.history.get(metric, []) + values
+    return fitted
+
+
+def _handed(stage):
+    """Name of the file of what a stage was built from."""
+    return f"stage_{stage}.json"
+
+
+def _fit(folder, job, epochs, checkpoint_minutes, callbacks, values, seconds):
+    """Fits one stage.
+
+    Args:
+        folder, job, epochs, checkpoint_minutes, callbacks: as in `fit`.
+        values: what `checkpoint.restore` gave; None if the stage begins.
+        seconds: that the run has taken so far.
+    """
+    model, batches, steps, whole = job.model, job.batches, job.steps, epochs + job.further_epochs
+    epochs = job.following.epoch if job.following else whole
     epoch, batch = divmod(int(model.step.numpy()), steps)
     if folder:
         folder.forget_after(epoch)
-    keep = CheckpointCallback(folder, steps, epochs, checkpoint_minutes, values if batch else None, seconds)
+    keep = CheckpointCallback(folder, steps, whole, checkpoint_minutes, values if batch else None, seconds)
     metrics = MetricsCallback(folder, keep)
-    callbacks = [LearningRateCallback(job.schedule), *job.callbacks, *callbacks, metrics, keep]
+    callbacks = [LearningRateCallback(job.schedule, job.first), *job.callbacks, *callbacks, metrics, keep]
     common = {"shuffle": False, "verbose": verbosity(), "validation_data": job.validation}
     with keep.signals():
         if batch:  # the rest of the epoch that was under way; its progress bar begins where it stopped
@@ -56,7 +90,7 @@ def fit(folder, job, epochs, checkpoint_minutes, callbacks=()):
             data = batches(epoch * steps)
             ends = {"initial_epoch": epoch, "epochs": epochs}
             model.fit(data, steps_per_epoch=steps, callbacks=callbacks, **ends, **common)
-    return Fitted(keep.seconds(), metrics.history)
+    return Fitted(keep.seconds(), metrics.history, model)
 
 
 def verbosity():

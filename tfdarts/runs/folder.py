@@ -161,6 +161,17 @@ class RunFolder:
         """Writes a file of JSON; returns its path."""
         return self.replace(name, (json.dumps(data, indent=2) + "\n").encode())
 
+    def load_json(self, name):
+        """Reads a file of JSON that the run has written.
+
+        Raises:
+            UserError: if it is gone or damaged.
+        """
+        try:
+            return json.loads((self.folder / name).read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot read {self.folder / name}, without which the run cannot go on: {error}") from None
+
     def write(self, name, text):
         """Writes a file of text; returns its path."""
         return self.replace(name, text.encode())

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from tfdarts import optimizers
 from tfdarts.layers import choices
-from tfdarts.strategies import hypergradient
+from tfdarts.strategies import hypergradient, stages
 from tfdarts.strategies.monitors import Monitor
-from tfdarts.strategies.parts import HOOKS, SINGLE, Moment, chosen, darts_pt, overriding, softmax
+from tfdarts.strategies.parts import HOOKS, SINGLE, Moment, chosen, darts_pt, overriding, p_darts, softmax
 from tfdarts.tasks.base import TRAIN, VALID
 from tfdarts.training.job import Job
 from tfdarts.training.learner import Call, Learner
@@ -40,6 +40,7 @@ class Darts(Learner):
         seed: of the architecture parameters' start, 1e-3 * N(0, 1) unless a part has another, and of all random
             numbers.
         epochs: int, of the whole search.
+        first_step: int, steps of the run that other models took before, of an earlier stage.
     """
 
     def __init__(
@@ -57,9 +58,11 @@ class Darts(Learner):
         decides=False,
         seed=0,
         epochs=1,
+        first_step=0,
         **kwargs,
     ):
         super().__init__(supernet, task, optimizer, seed, epochs, **kwargs)
+        self.step.assign(first_step)
         if order not in ORDERS:
             raise ValueError(f"`order` must be one of {', '.join(ORDERS)}. Received: {order!r}.")
         self.order, self.unrolled_clip, self.arch_clip, self.begin = order, unrolled_clip, arch_clip, begin
@@ -86,7 +89,7 @@ class Darts(Learner):
         self.arch_optimizer = arch_optimizer or optimizers.Adam(3e-4, (0.5, 0.999), 1e-3, name="arch_adam")
         self.arch_optimizer.build(size)
         self.arch_step = self.step
-        if begin:
+        if begin or first_step:
             self.arch_step = self.add_weight(
                 name="arch_step", shape=(), dtype="int64", initializer="zeros", trainable=False
             )
@@ -266,7 +269,7 @@ class Darts(Learner):
         gradient = self.whole_gradient(gradient)
         if math.isfinite(self.arch_clip):
             gradient, _ = optimizers.clip(gradient, self.arch_clip)
-        if self.begin:
+        if self.arch_step is not self.step:
             self.arch_step.assign_add(1)
         self.alphas.assign(adam.update(alphas, gradient, adam.learning_rate, self.arch_step.value))
 
@@ -288,7 +291,9 @@ class Darts(Learner):
         return self.results()
 
     def _inputs(self, batch, part, penalized=True):
-        inputs = self.task.inputs(self.supernet, batch, lambda: self.draw(part), part, penalized=penalized)
+        inputs = self.task.inputs(
+            self.supernet, batch, lambda: self.draw(part), part, lambda: self.progress, penalized=penalized
+        )
         return inputs, self.moment(part)
 
     def _weight_pass(self, weights, batch):
@@ -327,7 +332,7 @@ class WarmUp(keras.callbacks.Callback):
     """Lets a search step its weights only until the epoch that is its `begin`; then the step is traced anew."""
 
     def on_epoch_begin(self, epoch, logs=None):
-        warming_up = epoch < self.model.begin
+        warming_up = int(self.model.epoch.numpy()) < self.model.begin
         if warming_up != self.model.warming_up:
             self.model.warming_up = warming_up
             self.model.make_train_function(force=True)
@@ -346,6 +351,7 @@ class Stop(keras.callbacks.Callback):
 def check(values):
     """Raises OptionError for options of a search that do not go together."""
     chosen.check(values)
+    stages.check(values)
 
 
 def job(space, data, settings, parts=()):
@@ -357,16 +363,44 @@ def job(space, data, settings, parts=()):
         settings: `options.Settings`.
         parts: `parts.Part`s.
     """
+    plan, stream = stages.plan(settings), data.search(**settings.pick(data.search))
+
+    def build(number, candidates=None, model=None):
+        made = single(space, data, stream, plan[number], parts, candidates)
+        if model is not None and plan[number].in_place:
+            stages.take_over(model, made.model, settings.values["seed"])
+        return stages.linked(made, plan, number, build)
+
+    return build(0)
+
+
+def single(space, data, stream, stage, parts, candidates=None):
+    """A search on one supernet, as a `Job`.
+
+    Args:
+        space, data, parts: as in `job`.
+        stream: what `data.search` gave.
+        stage: `stages.Stage`.
+        candidates: dictionary from kind of cell to the candidates of each edge; None for those of the options.
+    """
+    settings = stage.settings
     parts = (*chosen.parts(space, settings), *parts)
-    stream = data.search(**settings.pick(data.search))
-    supernet = space.supernet(data.inputs, **edges_of(space, parts), **settings.pick(space.supernet))
-    task = data.search_task(supernet, **settings.pick(data.search_task))
+    restricted = {} if candidates is None else {"candidates": candidates}
+    supernet = space.supernet(data.inputs, **edges_of(space, parts), **restricted, **settings.pick(space.supernet))
+    task = data.search_task(supernet, **dropout_of(stage), **settings.pick(data.search_task))
     sgd = optimizers.Sgd(**space.weight_sgd(**settings.pick(space.weight_sgd)))
     clip = sgd.grad_clip if space.clips_virtual_step else math.inf
-    model = search(supernet, task, sgd, clip, parts, **settings.pick(search))
+    model = search(supernet, task, sgd, clip, parts, stage.first_epoch * stream.steps, **settings.pick(search))
     schedule = optimizers.schedule(**settings.pick(optimizers.schedule))
     made = Job(model, stream.batches, stream.steps, schedule, stream.validation, (WarmUp(), Monitor(), Stop()))
     return darts_pt.projected(made, **settings.pick(darts_pt.projected)) if model.kept is not None else made
+
+
+def dropout_of(stage):
+    """What `data.search_task` takes for a stage's dropout behind skip connections; a dictionary."""
+    values = stage.settings.values
+    probability = p_darts.skip_dropout(stage.skip_dropout, values["epochs"], values["arch_begin"])
+    return {"skip_dropout": probability} if probability else {}
 
 
 def edges_of(space, parts):
@@ -391,6 +425,7 @@ def search(
     sgd,
     unrolled_clip,
     parts,
+    first_step,
     *,
     unrolled,
     arch_learning_rate,
@@ -408,17 +443,25 @@ def search(
     order, clips = "second" if unrolled else "first", {"unrolled_clip": unrolled_clip}
     clips["arch_clip"] = arch_grad_clip or math.inf
     options = clips | {"begin": arch_begin, "parts": parts, "decides": select == "perturbation"}
-    model = Darts(supernet, task, sgd, order, adam, **options, seed=seed, epochs=epochs)
+    model = Darts(supernet, task, sgd, order, adam, **options, seed=seed, epochs=epochs, first_step=first_step)
     model.compile(jit_compile=jit_compile)
     return model
 
 
 def costs(space, task, inputs, settings):
-    """What the network that is searched costs, as a dictionary; arguments as in `job`, `task` from `tasks.load`."""
-    parts = chosen.parts(space, settings)
-    supernet = space.supernet(inputs, **edges_of(space, parts), **settings.pick(space.supernet))
-    mixing = {name: choices.uniform(table) for name, table in supernet.choices.items()}
-    return task.costs(supernet, inputs, space.search_memory, {"mixing": mixing}, **settings.pick(task.costs))
+    """What the network that is searched costs, as a dictionary; arguments as in `job`, `task` from `tasks.load`.
+
+    Of several stages, it is the one that takes most memory, if each edge keeps the last of its candidates.
+    """
+    parts, found, candidates, supernet = chosen.parts(space, settings), [], {}, None
+    for stage in stages.plan(settings):
+        if stage.keep:
+            candidates = {"candidates": stages.last(supernet.choices, stage.keep)}
+        own = stage.settings
+        supernet = space.supernet(inputs, **edges_of(space, parts), **candidates, **own.pick(space.supernet))
+        mixing = {name: choices.uniform(table) for name, table in supernet.choices.items()}
+        found.append(task.costs(supernet, inputs, space.search_memory, {"mixing": mixing}, **own.pick(task.costs)))
+    return max(found, key=lambda each: each["peak_memory_estimate_bytes"])
 
 
 def random(space, settings):

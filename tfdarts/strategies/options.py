@@ -78,14 +78,41 @@ CELLS = {
         "how the cell is chosen: magnitude (DARTS: largest mixing weights); perturbation (DARTS-PT: after the search, "
         "one decision after the other by what the network loses without a candidate, with tuning between); "
         "threshold_sparse (FairDARTS: as magnitude, but gates below --gate_threshold are left out); threshold_edge "
-        "(all edges, up to two operations each)",
-        choices=("magnitude", "perturbation", "threshold_sparse", "threshold_edge"),
+        "(all edges, up to two operations each); few_skips (P-DARTS: at most --max_skips in the normal cell)",
+        choices=("magnitude", "perturbation", "threshold_sparse", "threshold_edge", "few_skips"),
+    ),
+    "max_skips": Option(
+        2, "skip connections that the normal cell may have", zero=True, only_with=("select", "few_skips")
     ),
     "gate_threshold": Option(
         0.85,
         "smallest gate of an operation that is kept",
         fraction=True,
         only_with=("select", "threshold_sparse", "threshold_edge"),
+    ),
+    "stages": Option(
+        "none",
+        "stages of equally many epochs, each with fewer candidates: none; fresh (P-DARTS: each with new weights and "
+        "architecture parameters); in_place (DrNAS: each goes on with those of the last, widened)",
+        choices=("none", "fresh", "in_place"),
+    ),
+    "stage_candidates": Option(
+        "",
+        "candidates that an edge keeps from one stage to the next, as in 5,3 for three stages",
+        only_with=("stages", "fresh", "in_place"),
+    ),
+    "stage_layers": Option(
+        "", "cells in each stage, as in 5,11,17; unset: --layers in all", only_with=("stages", "fresh")
+    ),
+    "stage_partial_channels": Option(
+        "",
+        "--partial_channels in each stage, as in 6,4; unset: the same in all",
+        only_with=("stages", "fresh", "in_place"),
+    ),
+    "skip_dropout": Option(
+        "",
+        "rate of the dropout behind skip connections in each stage, as in 0.0,0.4,0.7 (P-DARTS); unset: none",
+        only_with=("stages", "fresh"),
     ),
     "stop": Option(
         "none",

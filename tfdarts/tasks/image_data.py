@@ -109,9 +109,9 @@ class ImageData:
 
         return Stream(batches, images.steps_per_epoch(self.train, batch_size))
 
-    def search_task(self, network):
-        """The task of a search by DARTS."""
-        return ImageTask()
+    def search_task(self, network, skip_dropout=None):
+        """The task of a search by DARTS; `skip_dropout` as in `ImageTask`."""
+        return ImageTask(skip_dropout=skip_dropout)
 
     def shared_task(self, network, *, dropout):
         """The task of a search with shared weights."""

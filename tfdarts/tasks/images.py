@@ -5,6 +5,8 @@ import tensorflow as tf
 from tfdarts.layers.dropout import dropout_factors
 from tfdarts.tasks.base import TRAIN, Pass, Task, cross_entropy
 
+_SKIPS_STREAM = tf.constant([1 << 36, 0], tf.int64)  # added to the draw by the dropout behind skip connections
+
 
 class ImageTask(Task):
     """Batches are `(images, labels)`; nothing is carried from one to the next.
@@ -14,15 +16,25 @@ class ImageTask(Task):
         auxiliary_weight: weight of the auxiliary classifier's loss.
         drop_path_prob: probability that an edge is dropped in the end; it rises linearly from 0.
         dropout: probability that a pooled feature is dropped.
+        skip_dropout: function of how much of a search is done, the probability that an element behind a skip connection
+            is dropped; None for no dropout.
         top5: whether the share of labels among the five likeliest classes is a score too.
     """
 
     dropout_stream = 1  # 0 is drop-path's
 
-    def __init__(self, label_smooth=None, auxiliary_weight=0.0, drop_path_prob=0.0, dropout=0.0, top5=False):
+    def __init__(
+        self,
+        label_smooth=None,
+        auxiliary_weight=0.0,
+        drop_path_prob=0.0,
+        dropout=0.0,
+        top5=False,
+        skip_dropout=None,
+    ):
         super().__init__(name="images")
         self.label_smooth, self.auxiliary_weight = label_smooth, auxiliary_weight
-        self.drop_path_prob, self.dropout = drop_path_prob, dropout
+        self.drop_path_prob, self.dropout, self.skip_dropout = drop_path_prob, dropout, skip_dropout
         self.scores = ("accuracy", "top5") if top5 else ("accuracy",)
 
     def draw(self, seed, step, part=TRAIN):
@@ -38,6 +50,8 @@ class ImageTask(Task):
         if self.dropout and draw:
             seed = draw() + tf.constant([self.dropout_stream << 32, 0], tf.int64)  # numbers of their own
             dropped["dropout"] = dropout_factors((tf.shape(images)[0], network.features), self.dropout, seed)
+        if self.skip_dropout and draw:
+            dropped["skip_dropout"] = draw() + _SKIPS_STREAM * (1 + part), self.skip_dropout(progress())
         return images, labels, dropped
 
     def loss(self, call, inputs, training=True):

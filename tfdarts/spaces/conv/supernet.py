@@ -111,6 +111,8 @@ class Supernet(keras.Model):
         images: `(batch, height, width, channels_in)`.
         mixing: dictionary of tables of mixing weights, named as in `choices` and of the
             `choices.shape` of each; rows as in `edge_rows`.
+        skip_dropout: `(draw, probability)` of the dropout behind `skip_connect`, as `MixedEdges` takes it; None for no
+            dropout.
 
     Returns:
         Logits `(batch, classes)`.
@@ -181,11 +183,15 @@ class Supernet(keras.Model):
         mixing = {name: keras.KerasTensor(choices.shape(table)) for name, table in self.choices.items()}
         build_layers(self, shape, mixing, training=True)
 
-    def call(self, images, mixing, training=None):
+    def call(self, images, mixing, skip_dropout=None, training=None):
         weights = [self._by_source(mixing, kind) for kind in ("normal", "reduce")]
         s0, s1 = self.stem(images, training=training)
-        for cell, reduction in zip(self.cells, self.cell_is_reduction):
-            s0, s1 = s1, cell(s0, s1, weights=weights[reduction], training=training)
+        options = {}
+        for index, (cell, reduction) in enumerate(zip(self.cells, self.cell_is_reduction)):
+            if skip_dropout is not None:
+                draw, probability = skip_dropout
+                options["skip_dropout"] = draw + tf.constant([index << 48, 0], tf.int64), probability
+            s0, s1 = s1, cell(s0, s1, weights=weights[reduction], training=training, **options)
         return self.classifier(tf.reduce_mean(s1, [1, 2]))
 
     def _by_source(self, mixing, kind):

@@ -6,7 +6,7 @@ Each function here makes the part of one hook, or None for plain DARTS, from opt
 import inspect
 
 from tfdarts.options import OptionError
-from tfdarts.strategies.parts import beta_darts, darts_plus, drnas, fair_darts, gdas, smooth_darts
+from tfdarts.strategies.parts import beta_darts, darts_plus, drnas, fair_darts, gdas, p_darts, smooth_darts
 
 MIXINGS = {"sigmoid": fair_darts.Sigmoid, "dirichlet": drnas.Dirichlet}
 PENALTIES = {
@@ -65,8 +65,10 @@ def stop_part(*, stop="none", stop_skips=0):
     return darts_plus.SkipStop(stop_skips) if stop == "skips" else None
 
 
-def select_part(*, select="magnitude", gate_threshold=0.0):
+def select_part(*, select="magnitude", gate_threshold=0.0, max_skips=0):
     """The part that chooses the cell at any moment of a search; `darts_pt` decides after it."""
+    if select == "few_skips":
+        return p_darts.FewSkips(max_skips)
     return fair_darts.Threshold(THRESHOLDS[select], gate_threshold) if select in THRESHOLDS else None
 
 

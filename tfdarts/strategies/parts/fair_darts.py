@@ -60,9 +60,10 @@ class Threshold(Part):
 
         def cell(table, choices, nodes, edges):
             scaled = table if edges is None else table * np.asarray(edges)[:, None]
-            return reached(self.choose(scaled, choices, nodes, self.threshold)) or sparse(
-                scaled[:2], choices[:2], 1, scaled[:2].max()
-            )[:1]
+            return (
+                reached(self.choose(scaled, choices, nodes, self.threshold))
+                or sparse(scaled[:2], choices[:2], 1, scaled[:2].max())[:1]
+            )
 
         return search.supernet.genotype(gates, cell)
 
