@@ -243,7 +243,7 @@ CASES = [
     ([*TRAIN, "--drop_path_prob", "1"], "--drop_path_prob must be below 1"),
     ([*TRAIN, "--label_smooth", "-0.1"], "--label_smooth must be at least 0"),
     ([*TRAIN, "--network", "x"], "--network must be cifar or imagenet"),
-    ([*TRAIN, "--schedule", "x"], "--schedule must be cosine or exponential or restarts"),
+    ([*TRAIN, "--schedule", "x"], "--schedule must be cosine or linear or exponential or restarts"),
     ([*TRAIN, "--gamma", "0.9"], "--gamma has no meaning"),
     ([*TRAIN, "--augmentation", "x"], "--augmentation must be crop or imagenet"),
     ([*TRAIN, "--augmentation", "imagenet"], "needs --image_size"),

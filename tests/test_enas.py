@@ -163,6 +163,14 @@ def test_shared_weights_by_adam_count_their_own_steps():
         np.testing.assert_allclose(learner.network.weight.numpy(), before - 0.1, rtol=1e-5)
 
 
+def test_lines_and_warm_up():
+    rate = optimizers.schedule(epochs=250, learning_rate=0.5, learning_rate_min=0.0, schedule="linear", warmup_epochs=5)
+    np.testing.assert_allclose([rate(epoch) for epoch in range(6)], [0.1, 0.2, 0.3, 0.4, 0.5, 0.49])
+    assert rate(249) == pytest.approx(0.002)
+    rate = optimizers.schedule(epochs=50, learning_rate=0.5, learning_rate_min=0.0, warmup_epochs=5)
+    assert rate(4) == 0.5 and rate(25) == pytest.approx(0.25)
+
+
 def test_nesterov_momentum_and_restarted_cosines():
     w, buffer = optimizers.sgd(np.float64(1.0), 0.5, np.float64(2.0), 0.1, 0.9, 0.2, nesterov=True)
     assert buffer == pytest.approx(0.9 * 2 + 0.7) and w == pytest.approx(1 - 0.1 * (0.7 + 0.9 * 2.5))

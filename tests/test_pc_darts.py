@@ -1,6 +1,7 @@
 """PC-DARTS against the authors' program: partial channels, edge normalisation, both orders, cells."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -231,3 +232,24 @@ def test_maps_of_odd_size(stride):
     rows = [[x[:, i : i + stride, j : j + stride, 4:] for j in range(0, 5, stride)] for i in range(0, 7, stride)]
     expected = tf.stack([tf.stack([tf.reduce_max(window, (1, 2)) for window in row], 1) for row in rows], 1)
     reference.close(passed, expected, 0)
+
+
+@pytest.mark.parametrize(
+    "about,options,size",
+    [
+        ("PC-DARTS search, K 4, cifar stem, C 16, 8 cells, 10 classes", {"partial_channels": 4}, 32),
+        (
+            "PC-DARTS search, K 2, imagenet stem, C 16, 8 cells, 1000 classes",
+            {"partial_channels": 2, "stem": "imagenet", "classes": 1000},
+            64,
+        ),
+        ("P-DARTS search, first stage, C 16, 5 cells, 10 classes", {"layers": 5}, 32),
+        ("SDARTS, DARTS-PT, FairDARTS search (no `none`), C 16, 8 cells, 10 classes", {}, 32),
+    ],
+    ids=["K 4", "K 2, ImageNet", "five cells", "plain"],
+)
+def test_parameters_of_supernets(about, options, size, zero_start):
+    counts = reference.load("strategies/published.json")["trainable_parameters_without_auxiliary_head_and_architecture"]
+    net = Supernet(REGULAR, **({"classes": 10} | options))
+    net.build((None, size, size, 3))
+    assert sum(math.prod(variable.shape) for variable in net.trainable_variables) == counts[about]

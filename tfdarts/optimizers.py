@@ -80,6 +80,16 @@ def cosine(start, end, epochs):
     return lambda epoch: end + 0.5 * (start - end) * (1 + math.cos(math.pi * epoch / epochs))
 
 
+def linear(start, end, epochs):
+    """Learning rate of an epoch, counted from 0: on a line from `start`, to reach `end` after the last epoch."""
+    return lambda epoch: start + (end - start) * epoch / epochs
+
+
+def warmed_up(rate, start, epochs):
+    """A schedule that rises in equal steps to `start` in its first epochs (Goyal et al. 2017, arXiv:1706.02677)."""
+    return lambda epoch: start * (epoch + 1) / epochs if epoch < epochs else rate(epoch)
+
+
 def restarts(start, end, period, factor):
     """Learning rate of an epoch, counted from 0: cosines from `start` to `end`, each begun anew where the last ended.
 
@@ -105,14 +115,22 @@ def schedule(
     gamma=None,
     restart_epochs=None,
     restart_factor=None,
+    warmup_epochs=0,
 ):
     """The learning rate by options, as a function of the epoch; constant where no end of it is given (text)."""
+    course = _course(epochs, learning_rate, learning_rate_min, schedule, gamma, restart_epochs, restart_factor)
+    return warmed_up(course, learning_rate, warmup_epochs) if warmup_epochs else course
+
+
+def _course(epochs, learning_rate, learning_rate_min, schedule, gamma, restart_epochs, restart_factor):
     if schedule == "exponential":
         return exponential(learning_rate, gamma)
     if schedule == "restarts":
         return restarts(learning_rate, learning_rate_min, restart_epochs, restart_factor)
     if learning_rate_min is None:
         return lambda epoch: learning_rate
+    if schedule == "linear":
+        return linear(learning_rate, learning_rate_min, epochs)
     return cosine(learning_rate, learning_rate_min, epochs)
 
 

@@ -341,7 +341,7 @@ def test_batches(data, batch_size):
     return positions.map(batch, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
-def search_halves(train, validation, portion, use_validation, seed):
+def search_halves(train, validation, portion, use_validation, seed, arch_portion=0.0):
     """The images for the weights and, disjoint from them, the images for the architecture.
 
     Args:
@@ -349,6 +349,7 @@ def search_halves(train, validation, portion, use_validation, seed):
         portion: of the training images, for the weights.
         use_validation: whether the validation split is for the architecture, and all training images for the weights.
         seed: divides the training images.
+        arch_portion: of the training images, for the architecture; 0 for all that the weights leave.
 
     Raises:
         DataError: if there is no validation split, or one half would be empty.
@@ -360,6 +361,11 @@ def search_halves(train, validation, portion, use_validation, seed):
             )
         return train, validation
     halves = split(train, portion, seed)
+    if arch_portion:
+        wanted = round(arch_portion * len(train))
+        if wanted > len(halves[1]):
+            raise DataError(f"--train_portion {portion} and --arch_portion {arch_portion} are more than there is.")
+        halves = halves[0], halves[1].take(np.arange(wanted))
     if not all(len(half) for half in halves):
         raise DataError(f"--train_portion {portion} leaves one half of the search without images.")
     return halves

@@ -17,6 +17,31 @@ CIFAR10 = darts.CIFAR10.but(
     },
     train={"drop_path_prob": 0.3},
 )
+IMAGENET = darts.IMAGENET.but(
+    "pc_darts_imagenet",
+    "The search on an eighth of ImageNet, and the training of what it finds (PC-DARTS, section 4.3): `python3 "
+    "search_cell.py --recipe pc_darts_imagenet`. The paper reports 24.2 % top-1 and 7.3 % top-5 error for "
+    "PC_DARTS_image.",
+    search={
+        "dataset": "imagenet2012",
+        "image_size": 224,
+        "augmentation": "imagenet",
+        "network": "imagenet",
+        "train_portion": 0.1,
+        "arch_portion": 0.025,
+        "partial_channels": 2,
+        "edge_normalization": True,
+        "batch_size": 1024,
+        "learning_rate": 0.5,
+        "learning_rate_min": 0.0,
+        "warmup_epochs": 5,
+        "arch_learning_rate": 6e-3,
+        "arch_grad_clip": 5.0,
+        "arch_begin": 35,
+    },
+    train={"batch_size": 1024, "schedule": "linear", "learning_rate": 0.5, "warmup_epochs": 5},
+    stages=("search", "train"),
+)
 DIGITS = darts.DIGITS.but(
     "pc_darts_digits",
     "The same on the embedded digits, for a first try: `python3 search_cell.py --recipe pc_darts_digits`. A minute or "
@@ -29,4 +54,4 @@ DIGITS = darts.DIGITS.but(
         "arch_begin": 4,
     },
 )
-RECIPES = (CIFAR10, DIGITS)
+RECIPES = (CIFAR10, IMAGENET, DIGITS)

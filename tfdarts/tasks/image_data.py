@@ -67,15 +67,16 @@ class ImageData:
         known = self.remembered | self.origin | {"tfdarts": __version__}
         return ImageInputs(self.train.shape, self.train.classes, known)
 
-    def _halves(self, batch_size, train_portion, use_validation, seed):
-        halves = images.search_halves(self.train, self.validation, train_portion, use_validation, seed)
+    def _halves(self, batch_size, train_portion, arch_portion, use_validation, seed):
+        sets = self.train, self.validation
+        halves = images.search_halves(*sets, train_portion, use_validation, seed, arch_portion)
         for half in halves:
             images.check_batch_size(half, batch_size)
         return halves
 
-    def search(self, *, batch_size, train_portion, use_validation, cutout, cutout_length, seed):
+    def search(self, *, batch_size, train_portion, arch_portion, use_validation, cutout, cutout_length, seed):
         """Pairs of a training and a validation batch, as a `Stream`."""
-        train, valid = self._halves(batch_size, train_portion, use_validation, seed)
+        train, valid = self._halves(batch_size, train_portion, arch_portion, use_validation, seed)
         length = cutout_length if cutout else 0
 
         def batches(step):
@@ -85,9 +86,9 @@ class ImageData:
         steps = images.steps_per_epoch(train, batch_size)
         return Stream(batches, steps, images.test_batches(valid, batch_size))
 
-    def shared(self, *, batch_size, train_portion, use_validation, cutout, cutout_length, seed):
+    def shared(self, *, batch_size, train_portion, arch_portion, use_validation, cutout, cutout_length, seed):
         """Batches for shared weights and, not augmented, for the controller, as a `SharedStream`."""
-        train, valid = self._halves(batch_size, train_portion, use_validation, seed)
+        train, valid = self._halves(batch_size, train_portion, arch_portion, use_validation, seed)
         length = cutout_length if cutout else 0
 
         def of_train(start):

@@ -39,6 +39,13 @@ HALVES = {
         fraction=True,
         only_with=("use_validation", False),
     ),
+    "arch_portion": Option(
+        0.0,
+        "share of the training images for the architecture; 0: all that --train_portion leaves",
+        zero=True,
+        fraction=True,
+        only_with=("use_validation", False),
+    ),
 }
 UNITS = ("emsize", "nhid", "nhidlast")  # the papers' cells take one number for all three
 

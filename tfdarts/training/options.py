@@ -2,19 +2,21 @@
 
 from tfdarts.options import Option
 
-SCHEDULES = ("cosine", "exponential", "restarts")
+SCHEDULES = ("cosine", "linear", "exponential", "restarts")
 LEARNING_RATE = Option(0.025, "learning rate of the weights' SGD in the first epoch")
 LEARNING_RATE_MIN = Option(
     0.001,
-    "learning rate of the weights where each cosine ends",
+    "learning rate of the weights where each cosine, or the line, ends",
     zero=True,
-    only_with=("schedule", "cosine", "restarts"),
+    only_with=("schedule", "cosine", "linear", "restarts"),
 )
+WARMUP = Option(0, "first epochs, in which the learning rate rises in equal steps to --learning_rate", zero=True)
 WEIGHT_DECAY = Option(3e-4, "weight decay of the weights, added to their gradient", zero=True)
 GRAD_CLIP = Option(5.0, "largest norm of the weights' gradient; a longer one is scaled to it")
 SGD = {
     "learning_rate": LEARNING_RATE,
     "learning_rate_min": LEARNING_RATE_MIN,
+    "warmup_epochs": WARMUP,
     "momentum": Option(0.9, "momentum of the weights' SGD", zero=True, fraction=True),
     "weight_decay": WEIGHT_DECAY,
     "grad_clip": GRAD_CLIP,
@@ -22,7 +24,7 @@ SGD = {
 SCHEDULE = {
     "schedule": Option(
         "cosine",
-        "course of the learning rate: cosine, restarts (of a cosine), or exponential (times --gamma each epoch)",
+        "course of the learning rate: cosine, linear, restarts (of a cosine) or exponential (--gamma each epoch)",
         choices=SCHEDULES,
     ),
     "gamma": Option(

@@ -43,10 +43,11 @@ class ConvSpace(base.Space):
         restrict,
         partial_channels,
         edge_normalization,
+        network,
         ops_options=None,
     ):
         known = operations.load(ops, ops_options, location=location)
-        network = Supernet(
+        supernet = Supernet(
             known,
             inputs.classes,
             channels=init_channels,
@@ -58,9 +59,10 @@ class ConvSpace(base.Space):
             edges=edges,
             partial_channels=partial_channels,
             edge_normalization=edge_normalization,
+            stem=network,
         )
-        network.build((None, *inputs.shape))
-        return network
+        supernet.build((None, *inputs.shape))
+        return supernet
 
     def network(
         self, genotype, inputs, *, init_channels, layers, auxiliary, network, stem_multiplier, ops_options=None

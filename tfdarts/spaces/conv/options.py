@@ -11,13 +11,15 @@ CHANNELS = Option(16, "channels of the first cells, an even number; they double 
 LAYERS = Option(8, "number of cells")
 STEM = Option(3, "factor from --init_channels to the channels of the stem", only_with=("network", "cifar"))
 NODES = Option(4, "nodes of a cell", random=True)
+NETWORK = Option("cifar", "form of the stem: cifar or imagenet, for larger images", choices=("cifar", "imagenet"))
 OPS = Option("regular", "operation module: a module of ops/, a dotted path or a .py file", random=True, resume="move")
 SEARCH = IMAGES | DARTS | CELLS | HALVES | BATCH | SGD | CUTOUT | {
     "init_channels": CHANNELS,
     "layers": LAYERS,
+    "network": NETWORK,
     "nodes": NODES,
     "multiplier": Option(4, "how many of a cell's last nodes are concatenated", random=True),
-    "stem_multiplier": STEM,
+    "stem_multiplier": STEM.but(3, only_with=()),
     "ops": OPS,
     "location": Option(
         "no_attention",
@@ -27,9 +29,7 @@ SEARCH = IMAGES | DARTS | CELLS | HALVES | BATCH | SGD | CUTOUT | {
     ),
 }  # fmt: skip
 TRAIN = IMAGES | BATCH | SGD | SCHEDULE | CUTOUT | AUXILIARY | {
-    "network": Option(
-        "cifar", "form of stem and auxiliary head: cifar or imagenet, for larger images", choices=("cifar", "imagenet")
-    ),
+    "network": NETWORK.but("cifar", "form of stem and auxiliary head: cifar or imagenet, for larger images"),
     "init_channels": CHANNELS.but(36),
     "layers": LAYERS.but(20),
     "stem_multiplier": STEM,

@@ -13,8 +13,10 @@ from tfdarts.layers.edges import MixedEdges
 from tfdarts.layers.heads import Linear
 from tfdarts.layers.network import build_layers, plan
 from tfdarts.layers.partial import PartialEdges
-from tfdarts.layers.stems import CifarStem
+from tfdarts.layers.stems import CifarStem, ImageNetStem
 from tfdarts.spaces.conv.genotype import ConvGenotype
+
+STEMS = {"cifar": CifarStem, "imagenet": ImageNetStem}
 
 
 def edge_row(node, source):
@@ -106,6 +108,7 @@ class Supernet(keras.Model):
         edges: class of the layers on the edges, called as `MixedEdges`.
         partial_channels: int K; operations see 1 / K of the channels (PC-DARTS, Xu et al. 2020, arXiv:1907.05737).
         edge_normalization: whether each node weighs its incoming edges, too (PC-DARTS, section 3.3).
+        stem: one of `STEMS`; `"imagenet"` are three convolutions of stride 2.
 
     Call arguments:
         images: `(batch, height, width, channels_in)`.
@@ -131,6 +134,7 @@ class Supernet(keras.Model):
         edges=MixedEdges,
         partial_channels=1,
         edge_normalization=False,
+        stem="cifar",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -142,7 +146,7 @@ class Supernet(keras.Model):
             raise ValueError(f"`multiplier` must be from 1 to nodes ({nodes}). Received: {multiplier}.")
         self.operations, self.nodes, self.multiplier = operations, nodes, multiplier
         self.choices = self._choices(candidates or {})
-        self.stem = CifarStem(stem_multiplier * channels, name="stem")
+        self.stem = STEMS[stem](stem_multiplier * channels, name="stem")
         cells = []
         for index, (width, reduction, before) in enumerate(plan(layers, channels)):
             table = self.choices["reduce" if reduction else "normal"]
@@ -157,7 +161,8 @@ class Supernet(keras.Model):
             concat, end = range(2 + nodes - multiplier, 2 + nodes), None
             if operations.end:
                 end = MixedEdges(operations, [operations.end], multiplier * width, 1, (0,), wide=True)
-            inputs = (operations.preprocess(width, halve, False) for halve in (before, False))
+            larger = before or (index == 0 and self.stem.reduces)  # the first input, than the second
+            inputs = (operations.preprocess(width, halve, False) for halve in (larger, False))
             cells.append(Cell(width, outgoing, concat, nodes, *inputs, end, name=f"cell_{index}"))
         self.cells = tuple(cells)
         self.cell_is_reduction = tuple(reduction for _, reduction, _ in plan(layers, channels))
