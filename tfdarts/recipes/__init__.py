@@ -15,11 +15,12 @@ from tfdarts.recipes import (
     enas,
     fair_darts,
     gdas,
+    nb201,
     pc_darts,
     smooth_darts,
 )
 
-PAPERS = (darts, att_darts, pc_darts, gdas, smooth_darts, beta_darts, fair_darts, darts_pt, enas, dartsrenet)
+PAPERS = (darts, att_darts, pc_darts, gdas, smooth_darts, beta_darts, fair_darts, darts_pt, enas, dartsrenet, nb201)
 RECIPES = {each.name: each for paper in PAPERS for each in paper.RECIPES}
 
 
