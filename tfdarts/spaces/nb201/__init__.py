@@ -58,8 +58,7 @@ class Nb201Space(base.Space):
         """
         generator, candidates = np.random.default_rng(seed), restrictions.load(restrict)
         drawn, known = [], set()
-        if unique and count > architectures.count_functions(candidates, count):
-            found = architectures.count_functions(candidates, count)
+        if unique and (found := architectures.count_functions(candidates, count)) < count:
             raise UserError(f"--unique: these candidates make {found} different functions; lower --samples {count}")
         while len(drawn) < count:
             genotype = Nb201Genotype.of(names[generator.integers(len(names))] for names in candidates)

@@ -107,7 +107,7 @@ def _look(of, convolutions):
 
 
 def unique(candidates=EVERYTHING):
-    """The first architecture of each function, in the order of `all_genotypes`; about two seconds for all.
+    """The first architecture of each function, in the order of `all_genotypes`; a second for all.
 
     Args:
         candidates: as in `all_genotypes`.

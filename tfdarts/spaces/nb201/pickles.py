@@ -144,6 +144,13 @@ def _scalar(dtype, data):
     return np.frombuffer(data, dtype)[0].item()
 
 
+def _bytes(text, encoding):
+    """What pickles of protocol 2 have for bytes."""
+    if encoding != "latin1":
+        raise Refused("it is no intact pickle: bytes in another encoding")
+    return text.encode("latin1")
+
+
 def _array(kind, shape, code):
     if not isinstance(kind, _Name) or kind.name != ("numpy", "ndarray"):
         raise Refused("it has an array of a kind of its own")
@@ -168,6 +175,7 @@ def _set_state(made, state):
 
 _CALLS = {
     ("collections", "OrderedDict"): collections.OrderedDict,
+    ("_codecs", "encode"): _bytes,
     ("numpy", "dtype"): _dtype,
     ("numpy", "ndarray"): _not_called,
     ("numpy.core.multiarray", "scalar"): _scalar,

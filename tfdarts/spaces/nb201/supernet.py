@@ -26,6 +26,11 @@ def outgoing_rows():
     return result
 
 
+def by_source(table):
+    """Splits a table of mixing weights by the nodes 0, 1, 2 that edges leave, then by column, as the cells take it."""
+    return [tf.unstack(tf.gather(table, rows), axis=1) for _, rows in outgoing_rows()]
+
+
 class Nb201Supernet(keras.Model):
     """Cells whose edges mix all candidate operations; it owns no architecture parameters.
 
@@ -70,8 +75,7 @@ class Nb201Supernet(keras.Model):
         build_layers(self, shape, mixing, training=True)
 
     def call(self, images, mixing, training=None):
-        weights = [tf.unstack(tf.gather(mixing["normal"], rows), axis=1) for _, rows in outgoing_rows()]
-        return self.stack(images, weights=weights, training=training)
+        return self.stack(images, weights=by_source(mixing["normal"]), training=training)
 
     def genotype(self, mixing):
         """The `Nb201Genotype` that mixing weights stand for: the heaviest of each edge, `none` among them."""

@@ -121,7 +121,7 @@ def _row(where, architecture, dataset, accuracy):
     """A checked row; `where` says which, for the sentence."""
     try:
         genotype = Nb201Genotype.from_architecture(architecture) if isinstance(architecture, str) else None
-        number = float(accuracy) if isinstance(accuracy, (str, int, float)) else math.nan
+        number = float(accuracy) if type(accuracy) in (str, int, float) else math.nan
     except GenotypeError as error:
         raise TableError(f"{where}: {error}") from None
     except ValueError:
@@ -134,10 +134,13 @@ def _row(where, architecture, dataset, accuracy):
 
 
 def _csv(text):
-    header, *lines = csv.reader(text.splitlines()) or [()]
-    if tuple(header) != COLUMNS:
+    try:
+        lines = list(csv.reader(text.splitlines()))
+    except csv.Error as error:
+        raise TableError(f"it is no CSV ({error})") from None
+    if not lines or tuple(lines[0]) != COLUMNS:
         raise TableError(f"its first line must be {','.join(COLUMNS)}")
-    for number, line in enumerate(lines, 2):
+    for number, line in enumerate(lines[1:], 2):
         if len(line) != len(COLUMNS):
             raise TableError(f"line {number} must have {len(COLUMNS)} columns, it has {len(line)}")
         yield _row(f"line {number}", *line)
@@ -164,6 +167,8 @@ def _nats_bench(folder):
             yield from _architecture(pickles.read(_decompressed(path)))
         except pickles.Refused as error:
             raise TableError(f"{path.name} is refused: {error}") from None
+        except TableError as error:
+            raise TableError(f"{path.name}, {error}") from None
         except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
             raise TableError(f"{path.name} does not hold the results of an architecture in NATS-Bench's form") from None
 
