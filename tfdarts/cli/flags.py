@@ -156,7 +156,7 @@ def check_remembered(values, space_info):
     """
     if values.resume is None:
         return
-    before = saved_config(values.resume, "search").get("space_info", space_info)  # of a run before 0.3 nothing is known
+    before = saved_config(values.resume, "search").get("space_info", space_info)  # an earlier version kept none
     if before != space_info:
         raise UserError(
             f"the {' and '.join(sorted(before.keys() | space_info.keys()))} of {values.resume} are not what they were "
