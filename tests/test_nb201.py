@@ -502,6 +502,9 @@ def test_tables_of_ones_own(tmp_path):
         assert found.of(best) == {"cifar10": 94.0, "ImageNet16-120": 46.25} and found.best("cifar10") == 94.0
         assert found.metrics(worst) == {"table_accuracy_cifar10": 10.5, "table_regret_cifar10": 83.5}
         assert found.of(genotypes.load("ResNet", "nb201")) == {}
+    assert table.load(tmp_path / "t.json") is found  # kept
+    (tmp_path / "t.json").write_text(json.dumps([dict(zip(table.COLUMNS, ROWS_OF_TABLE[0]))]))
+    assert table.load(tmp_path / "t.json").of(worst) == {}
     table.save(found, tmp_path / "again.csv")
     assert table.load(tmp_path / "again.csv").accuracies == found.accuracies
 
@@ -555,14 +558,16 @@ def write_folder(folder, data):
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_nats_bench(protocol, tmp_path):
+def test_nats_bench(protocol, tmp_path, capsys, monkeypatch):
     one = {"cifar10-valid": [80.0, 82.0], "cifar10": [90.0, 91.0, 95.0], "cifar100": [60.0], "ImageNet16-120": [30.5]}
     data = [
         {"200": {"arch_str": BEST, "all_results": results_of(one)}, "12": {"arch_str": BEST, "all_results": {}}},
         {"200": {"arch_str": WORST, "all_results": results_of({"cifar10": [10.0]})}},
     ]
+    monkeypatch.setattr(table, "_MANY", 1)
     folder = write_folder(tmp_path / "simple", [pickle.dumps(each, protocol) for each in data])
     found = table.load(folder)
+    assert capsys.readouterr().err.startswith(f"reading 2 files of {folder}, about 0 minutes; `tfdarts table")
     expected = {"cifar10-valid": 81.0, "cifar10": 92.0, "cifar100": 60.0, "ImageNet16-120": 30.5}
     assert found.of(Nb201Genotype.from_architecture(BEST)) == pytest.approx(expected)
     assert found.of(Nb201Genotype.from_architecture(WORST)) == {"cifar10": 10.0}

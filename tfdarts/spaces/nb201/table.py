@@ -2,10 +2,12 @@
 
 import bz2
 import csv
+import functools
 import json
 import math
 import pathlib
 import re
+import sys
 
 import keras
 
@@ -19,6 +21,7 @@ COLUMNS = ("architecture", "dataset", "accuracy")
 # CIFAR-10's training images, `cifar10-valid` on half of them.
 _SETS = {"cifar10-valid": "x-valid", "cifar10": "ori-test", "cifar100": "x-test", "ImageNet16-120": "x-test"}
 _EPOCHS = "200"
+_MANY, _SECONDS = 200, 0.04  # files whose reading is announced, and how long one takes
 _LARGEST = 1 << 26  # bytes of one architecture's results, which take 3e5
 
 
@@ -94,6 +97,15 @@ def load(path):
     """
     path = pathlib.Path(path)
     try:
+        return _load(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise TableError(f"--nb201_table: cannot read {path} ({type(error).__name__}); give a file or folder") from None
+
+
+@functools.lru_cache(maxsize=1)
+def _load(path, changed):
+    """The table in a file that was changed last at a time; it is kept, for a folder takes minutes to read."""
+    try:
         if path.is_dir():
             return Table(_nats_bench(path))
         if path.suffix in (".pth", ".pbz2"):
@@ -103,8 +115,8 @@ def load(path):
             )
         text = path.read_text(encoding="utf-8")
         return Table(_json(text) if path.suffix == ".json" else _csv(text))
-    except (OSError, UnicodeDecodeError) as error:
-        raise TableError(f"--nb201_table: cannot read {path} ({type(error).__name__}); give a file or folder") from None
+    except UnicodeDecodeError:
+        raise TableError(f"--nb201_table {path}: it is no text") from None
     except TableError as error:
         raise TableError(f"--nb201_table {path}: {error}") from None
 
@@ -162,6 +174,12 @@ def _nats_bench(folder):
     paths = sorted(path for path in folder.glob("*.pickle.pbz2") if path.name.split(".")[0].isdecimal())
     if not paths:
         raise TableError("the folder has no files like 000000.pickle.pbz2")
+    if len(paths) > _MANY:
+        print(
+            f"reading {len(paths):,} files of {folder}, about {_SECONDS * len(paths) / 60:.0f} minutes; `tfdarts table "
+            f"{folder} table.csv` writes a table that is read at once",
+            file=sys.stderr,
+        )
     for path in paths:
         try:
             yield from _architecture(pickles.read(_decompressed(path)))
