@@ -10,11 +10,13 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import flags
 
 from tests.support import reference
 from tests.support.jobs import job_of
 from tests.support.runs import folder_of, kill_at, outcome
 from tfdarts import api, cost, optimizers, recipes, spaces
+from tfdarts.cli.flags import check_remembered
 from tfdarts.errors import UserError
 from tfdarts.genotype import GenotypeError
 from tfdarts.layers.sampled import sampled_edges
@@ -467,6 +469,28 @@ ROWS = {
     "nb201": {"normal": [["skip_connect", "avg_pool_3x3"]] * 6},
     "conv": {kind: [["skip_connect", "max_pool_3x3"]] * 2 for kind in ("normal", "reduce")},
 }
+
+
+@pytest.mark.parametrize("space", SEARCHES)
+def test_changed_candidates_are_no_longer_what_a_run_remembers(space, tmp_path):
+    path, where = tmp_path / "own.json", spaces.load(space)
+
+    def remembered(rows):
+        path.write_text(json.dumps(rows))
+        values = {"restrict": str(path)} | ({"nodes": 1, "multiplier": 1} if space == "conv" else {})
+        settings = recipes.resolve(SEARCHES[space][1], "search", values)
+        return where.remembered(**settings.pick(where.remembered))
+
+    before = remembered(ROWS[space])
+    values = flags.FlagValues()
+    flags.DEFINE_string("resume", str(tmp_path), "a run's folder", flag_values=values)
+    values(["search"])
+    (tmp_path / "config.json").write_text(json.dumps({"stage": "search", "format": 1, "space_info": before}))
+    check_remembered(values, remembered(ROWS[space]))
+    rows = json.loads(json.dumps(ROWS[space]))
+    rows["normal"][1].reverse()
+    with pytest.raises(UserError, match="the candidates of .* are not what they were when it began"):
+        check_remembered(values, remembered(rows))
 
 
 @pytest.mark.parametrize("space", SEARCHES)
