@@ -46,6 +46,11 @@ evalnet::test_parameters_and_multiply_adds[search-None-16_1]
 modules::test_a_stopped_search_goes_on_to_the_same_bits[approximate]
 modules::test_a_stopped_search_goes_on_to_the_same_bits[att-darts]
 modules::test_a_stopped_search_goes_on_to_the_same_bits[attention]
+nb201::test_a_dry_run[search]
+nb201::test_a_found_cell_is_trained_and_tested
+nb201::test_a_killed_search_goes_on_to_the_same_bits
+nb201::test_changed_candidates_are_noticed[conv]
+nb201::test_changed_candidates_are_noticed[nb201]
 package::test_a_network_of_a_shipped_genotype_is_estimated_from_an_empty_folder
 renet::test_search_on_images_that_are_not_square
 run::test_a_killed_run_goes_on_to_the_same_bits[second]

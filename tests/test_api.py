@@ -16,6 +16,7 @@ from tfdarts import UserError, api, classifier
 from tfdarts.spaces.conv.genotype import ConvGenotype
 from tfdarts.spaces.macro.genotype import MacroGenotype
 from tfdarts.spaces.micro.genotype import MicroGenotype
+from tfdarts.spaces.nb201.genotype import Nb201Genotype
 from tfdarts.spaces.renet.genotype import ReNetGenotype
 
 X = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
@@ -96,6 +97,7 @@ SPACES = {
     "renet": ReNetGenotype((("tanh", 0), ("relu", 1)), (1, 2), cell="vanilla"),
     "macro": MacroGenotype((("conv_3x3", ()), ("max_pool_3x3", (0,)))),
     "micro": MicroGenotype(TINY, TINY),
+    "nb201": Nb201Genotype.of(["nor_conv_3x3", "skip_connect", "none", "avg_pool_3x3", "nor_conv_1x1", "skip_connect"]),
 }
 
 
@@ -105,7 +107,8 @@ FORMS = [(space, False) for space in SPACES] + [("conv", True), ("micro", True)]
 @pytest.mark.parametrize("space,auxiliary", FORMS)
 def test_a_users_own_compile_and_fit(space, auxiliary):
     keras.utils.set_random_seed(0)
-    sizes = {"channels": 4} | {"conv": {"layers": 3}, "micro": {"layers": 1}, "renet": {"layers": 2}}.get(space, {})
+    layers = {"conv": 3, "micro": 1, "nb201": 1, "renet": 2}
+    sizes = {"channels": 4} | ({"layers": layers[space]} if space in layers else {})
     net = tfdarts.build(SPACES[space], (8, 8, 1), 3, auxiliary=auxiliary, **sizes)
     net.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
     x = np.eye(3)[Y][:, :, None, None] * np.ones((60, 3, 8, 8)) @ np.eye(8)

@@ -19,7 +19,7 @@ TEXT = f"ConvGenotype(normal={CELL}, normal_concat=range(2, 4), reduce={CELL}, r
 RECURRENT = "ConvGenotype(recurrent=[('relu', 0), ('tanh', 1), ('identity', 1)], concat=range(1, 4))"
 MICRO = {"space": "micro", "normal": [["sep_conv_3x3", 1], ["skip_connect", 1]]}
 MICRO["reduce"] = MICRO["normal"] + [["max_pool_3x3", 2], ["avg_pool_3x3", 1]]
-SHIPPED = ("conv", "recurrent", "macro", "micro")
+SHIPPED = ("conv", "recurrent", "macro", "micro", "nb201")
 
 
 @pytest.mark.parametrize("space,name", [(space, name) for space in SHIPPED for name in genotype.names(space)])

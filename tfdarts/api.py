@@ -101,7 +101,8 @@ def search(
     where = spaces.load(settings.space)
     source, settings = _read(where, data, None, settings)
     job = strategies.load(settings.strategy).job(where, source, settings, parts)
-    folder = _folder(logdir, settings, source)
+    space_info = where.remembered(**settings.pick(where.remembered))
+    folder = _folder(logdir, settings, source, {"space_info": space_info})
     found = fit_search(job, settings, folder, callbacks)
     if folder:
         folder.write("genotype.json", found.genotype.to_json())
@@ -424,10 +425,10 @@ def _read(space, data, test, settings):
     return task.from_memory(data, test, **settings.pick(task.from_memory)), settings.but(**{task.SOURCE: None})
 
 
-def _folder(logdir, settings, data):
+def _folder(logdir, settings, data, more=None):
     if logdir is None:
         return None
-    return RunFolder.start(logdir, settings.to_config() | {"data_info": data.remembered})
+    return RunFolder.start(logdir, settings.to_config() | {"data_info": data.remembered} | (more or {}))
 
 
 __all__ = ["Search", "build", "evaluate", "list_genotypes", "load", "random_genotypes", "search", "train"]

@@ -12,7 +12,7 @@ from tfdarts.errors import UserError
 from tfdarts.modules import same_module
 
 VERSION = 1
-NONE = "none"  # the operation that connects nothing; a search may weigh it, a genotype never holds it
+NONE = "none"  # connects nothing; a search may weigh it, a genotype of DARTS's cells never holds it
 
 
 class GenotypeError(UserError):

@@ -148,6 +148,22 @@ def settings(values, stage, genotypes=()):
     return result, remembered
 
 
+def check_remembered(values, space_info):
+    """Raises UserError where a file that a resumed run's options name is no longer what it was when the run began.
+
+    Args:
+        space_info: what the space remembers of such files now, `spaces.base.Space.remembered`.
+    """
+    if values.resume is None:
+        return
+    before = saved_config(values.resume, "search").get("space_info", space_info)  # an earlier version kept none
+    if before != space_info:
+        raise UserError(
+            f"the {' and '.join(sorted(before.keys() | space_info.keys()))} of {values.resume} are not what they were "
+            "when it began: a file that an option names has changed; put the old one back, or start a new run"
+        )
+
+
 def start_run(values, config):
     """The folder of a new run, or of the one that `--resume` names; without a configuration that one keeps its own."""
     if values.resume is not None:

@@ -14,6 +14,7 @@ COMMANDS = {
     "report": "write an HTML report on runs",
     "recipes": "print papers' hyperparameters by name",
     "multipliers": "print the error figures of an approximate multiplier",
+    "table": "write NAS-Bench-201's known accuracies as CSV",
 }
 
 

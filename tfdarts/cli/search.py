@@ -50,8 +50,11 @@ def search(values, _):
         inputs = task.known_inputs(**settings.pick(task.known_inputs))
         return print(json.dumps(strategy.costs(space, task, inputs, settings)))
     data = task.load(remembered=remembered, **settings.pick(task.load))
+    space_info = space.remembered(**settings.pick(space.remembered))
+    cli.check_remembered(values, space_info)
     job = strategy.job(space, data, settings)
-    folder = cli.start_run(values, settings.to_config() | {"data_info": data.remembered})
+    config = settings.to_config() | {"data_info": data.remembered, "space_info": space_info}
+    folder = cli.start_run(values, config)
     print(f"searching the space {settings.space}, {how(settings)}, run in {folder.folder}")
     found = api.fit_search(job, settings, folder)
     finish(folder, found.genotype, settings)
@@ -94,8 +97,19 @@ def draw(values, settings):
     folder = cli.start_run(values, settings.to_config() | {"data_info": None})
     drawn = api.run_random(settings)
     paths = [folder.write(f"genotype_{i}.json", genotype.to_json()) for i, genotype in enumerate(drawn, 1)]
+    space = spaces.load(settings.space)
+    known = space.known(drawn, **settings.pick(space.known))
+    if known is not None:
+        folder.save_json("known.json", known)
+        for path, accuracies in zip(paths, known):
+            print(f"{path.name}: {said(accuracies)}")
     print(f"{len(paths)} genotypes drawn at random, in {folder.folder}")
     print(f"train them: {commands.train(settings.to_config(), paths)}")
+
+
+def said(accuracies):
+    """Known accuracies of a genotype, for people."""
+    return ", ".join(f"{dataset} {accuracy:.2f} %" for dataset, accuracy in accuracies.items()) or "not in the table"
 
 
 def finish(folder, genotype, settings, name="genotype"):
@@ -104,5 +118,9 @@ def finish(folder, genotype, settings, name="genotype"):
     drawings = drawing.draw(genotype, folder.folder / name, "svg")
     print(genotype.to_json())
     print(drawing.ascii_drawing(genotype))
+    space = spaces.load(settings.space)
+    known = space.known([genotype], **settings.pick(space.known))
+    if known is not None:
+        print(f"known accuracies: {said(known[0])}")
     print("drawings: " + ", ".join(str(each) for each in drawings))
     print(f"train it: {commands.train(settings.to_config(), [path])}")

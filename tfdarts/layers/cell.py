@@ -48,7 +48,7 @@ class Cell(keras.layers.Layer):
         for source in range(2 + self.num_nodes):
             if source >= 2:
                 led_to = any(source - 2 in targets for targets in pending)
-                states.append(self._complete(source - 2, pending) if led_to else None)
+                states.append(complete(source - 2, pending, self.channels) if led_to else None)
             for edges in (layer for layer, start in zip(self.edges, self.sources) if start == source):
                 options = {} if weights is None else {"weights": weights[source]}
                 if masks is not None:
@@ -64,15 +64,22 @@ class Cell(keras.layers.Layer):
         options = {} if weights is None else {"weights": weights[-1]}
         return tf.add_n([wide for _, wide in self.bottleneck(output, training=training, **options)])
 
-    def _complete(self, node, pending):
-        """Adds up what leads to a node and splits it off the wide maps, whose first edges lead to it."""
-        parts = []
-        for targets in [targets for targets in pending if node in targets]:
-            count, wide = targets.count(node), tf.add_n(pending.pop(targets))
-            rest = targets[count:]
-            sizes = [self.channels] * count + ([self.channels * len(rest)] if rest else [])
-            pieces = tf.split(wide, sizes, axis=-1) if len(sizes) > 1 else [wide]
-            parts.extend(pieces[:count])
-            if rest:
-                pending.setdefault(rest, []).append(pieces[-1])
-        return tf.add_n(parts)
+
+def complete(node, pending, channels):
+    """Adds up what leads to a node and splits it off the wide maps, whose first edges lead to it.
+
+    Args:
+        node: int.
+        pending: dictionary from the nodes that edges lead to, a tuple, to the wide maps of these edges; it is changed.
+        channels: int, of every node.
+    """
+    parts = []
+    for targets in [targets for targets in pending if node in targets]:
+        count, wide = targets.count(node), tf.add_n(pending.pop(targets))
+        rest = targets[count:]
+        sizes = [channels] * count + ([channels * len(rest)] if rest else [])
+        pieces = tf.split(wide, sizes, axis=-1) if len(sizes) > 1 else [wide]
+        parts.extend(pieces[:count])
+        if rest:
+            pending.setdefault(rest, []).append(pieces[-1])
+    return tf.add_n(parts)

@@ -16,6 +16,7 @@ from tfdarts.recipes import (
     enas,
     fair_darts,
     gdas,
+    nb201,
     p_darts,
     pc_darts,
     smooth_darts,
@@ -23,7 +24,7 @@ from tfdarts.recipes import (
 
 PAPERS = (
     *(darts, att_darts, pc_darts, p_darts, gdas, drnas, smooth_darts, beta_darts, fair_darts, darts_pt),
-    *(enas, dartsrenet),
+    *(enas, dartsrenet, nb201),
 )
 RECIPES = {each.name: each for paper in PAPERS for each in paper.RECIPES}
 

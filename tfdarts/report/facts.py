@@ -7,7 +7,7 @@ import json
 from tfdarts.runs.history import is_number
 
 # Titles of the dictionaries in `config.json`; earlier versions called what a run remembers of its data `seen`.
-_GROUPS = {"data_info": "Data", "seen": "Data", "versions": "Versions"}
+_GROUPS = {"data_info": "Data", "seen": "Data", "space_info": "Search space", "versions": "Versions"}
 _LABELS = {
     "images": "training images",
     "mean": "mean of each channel",

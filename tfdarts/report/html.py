@@ -16,7 +16,14 @@ from tfdarts.report.facts import text
 from tfdarts.runs.history import candidates
 
 # Titles of the charts, and which metrics they show; any other metric has a chart of its own.
-GROUPS = (("Loss", "loss"), ("Accuracy", "accuracy|^top"), ("Reward", "reward"), ("Learning rate", "learning_rate"))
+GROUPS = (
+    ("Known accuracy of the cell, in percent", "^table_accuracy"),
+    ("What the best known cell has more, in percent", "^table_regret"),
+    ("Loss", "loss"),
+    ("Accuracy", "accuracy|^top"),
+    ("Reward", "reward"),
+    ("Learning rate", "learning_rate"),
+)
 
 
 def page(histories, commands):

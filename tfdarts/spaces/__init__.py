@@ -10,7 +10,7 @@ import sys
 
 from tfdarts.errors import UserError
 
-NAMES = ("conv", "recurrent", "renet", "macro", "micro")
+NAMES = ("conv", "recurrent", "renet", "macro", "micro", "nb201")
 
 
 def load(name):

@@ -1,5 +1,6 @@
 """What a space is: the contract that strategies, training, reports and command lines build on."""
 
+import math
 import re
 import typing
 
@@ -137,10 +138,22 @@ class Space:
         """Options of training that a genotype determines, as a dictionary."""
         return {}
 
-    def weight_sgd(self, *, learning_rate, momentum, weight_decay, grad_clip):
+    def weight_sgd(self, *, learning_rate, momentum, weight_decay, grad_clip=math.inf, nesterov=False):
         """Arguments of the `optimizers.Sgd` that steps weights, in DARTS's search and in training, as a dictionary."""
-        names = ("learning_rate", "momentum", "weight_decay", "grad_clip")
-        return dict(zip(names, (learning_rate, momentum, weight_decay, grad_clip)))
+        names = ("learning_rate", "momentum", "weight_decay", "grad_clip", "nesterov")
+        return dict(zip(names, (learning_rate, momentum, weight_decay, grad_clip, nesterov)))
+
+    def search_callbacks(self, **options):
+        """Keras callbacks of a search by DARTS that only this space has, a tuple; they may add to the metrics."""
+        return ()
+
+    def known(self, genotypes, **options):
+        """What is known of genotypes beforehand: for each a dictionary of accuracies in percent; None for nothing."""
+        return None
+
+    def remembered(self, **options):
+        """What a search keeps of the files that its options name, as JSON: a resumed run with another is refused."""
+        return {}
 
     def shared_sgd(self, **options):
         """Arguments of the `optimizers.Sgd` that steps shared weights, as a dictionary."""

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfdarts import optimizers
 from tfdarts.layers import choices
+from tfdarts.options import OptionError
 from tfdarts.strategies import hypergradient, stages
 from tfdarts.strategies.monitors import Monitor
 from tfdarts.strategies.parts import HOOKS, SINGLE, Moment, chosen, darts_pt, overriding, p_darts, softmax
@@ -352,6 +353,8 @@ def check(values):
     """Raises OptionError for options of a search that do not go together."""
     chosen.check(values)
     stages.check(values)
+    if values["unrolled"] and values.get("nesterov"):
+        raise OptionError("--unrolled goes with --nonesterov: its virtual step is one of plain momentum.")
 
 
 def job(space, data, settings, parts=()):
@@ -392,7 +395,8 @@ def single(space, data, stream, stage, parts, candidates=None):
     clip = sgd.grad_clip if space.clips_virtual_step else math.inf
     model = search(supernet, task, sgd, clip, parts, stage.first_epoch * stream.steps, **settings.pick(search))
     schedule = optimizers.schedule(**settings.pick(optimizers.schedule))
-    made = Job(model, stream.batches, stream.steps, schedule, stream.validation, (WarmUp(), Monitor(), Stop()))
+    callbacks = (WarmUp(), Monitor(), *space.search_callbacks(**settings.pick(space.search_callbacks)), Stop())
+    made = Job(model, stream.batches, stream.steps, schedule, stream.validation, callbacks)
     return darts_pt.projected(made, **settings.pick(darts_pt.projected)) if model.kept is not None else made
 
 

@@ -72,8 +72,31 @@ CELLS = {
     "partial_channels": Option(
         1, "K of PC-DARTS: operations see 1/K of the channels, the others pass and are shuffled; 1: all"
     ),
-    "edge_normalization": Option(False, "let each node weigh its incoming edges too (PC-DARTS)"),
     "select": Option(
+        "magnitude",
+        "how the cell is chosen: magnitude (DARTS: largest mixing weights); perturbation (DARTS-PT: after the search, "
+        "one decision after the other by what the network loses without a candidate, with tuning between)",
+        choices=("magnitude", "perturbation"),
+    ),
+    "stop": Option(
+        "none",
+        "when a search stops early: none; skips (DARTS+: when the normal cell has --stop_skips skip connections)",
+        choices=("none", "skips"),
+    ),
+    "stop_skips": Option(2, "skip connections at which a search stops", only_with=("stop", "skips")),
+    "projection_every": Option(
+        5, "epochs of tuning from one decision to the next", only_with=("select", "perturbation")
+    ),
+    "projection_criterion": Option(
+        "accuracy",
+        "what a decision measures on the validation images: accuracy or loss",
+        choices=("accuracy", "loss"),
+        only_with=("select", "perturbation"),
+    ),
+}
+PAIRS = {  # of cells, where a node keeps some of its inputs
+    "edge_normalization": Option(False, "let each node weigh its incoming edges too (PC-DARTS)"),
+    "select": CELLS["select"].but(
         "magnitude",
         "how the cell is chosen: magnitude (DARTS: largest mixing weights); perturbation (DARTS-PT: after the search, "
         "one decision after the other by what the network loses without a candidate, with tuning between); "
@@ -81,14 +104,14 @@ CELLS = {
         "(all edges, up to two operations each); few_skips (P-DARTS: at most --max_skips in the normal cell)",
         choices=("magnitude", "perturbation", "threshold_sparse", "threshold_edge", "few_skips"),
     ),
-    "max_skips": Option(
-        2, "skip connections that the normal cell may have", zero=True, only_with=("select", "few_skips")
-    ),
     "gate_threshold": Option(
         0.85,
         "smallest gate of an operation that is kept",
         fraction=True,
         only_with=("select", "threshold_sparse", "threshold_edge"),
+    ),
+    "max_skips": Option(
+        2, "skip connections that the normal cell may have", zero=True, only_with=("select", "few_skips")
     ),
     "stages": Option(
         "none",
@@ -113,21 +136,6 @@ CELLS = {
         "",
         "rate of the dropout behind skip connections in each stage, as in 0.0,0.4,0.7 (P-DARTS); unset: none",
         only_with=("stages", "fresh"),
-    ),
-    "stop": Option(
-        "none",
-        "when a search stops early: none; skips (DARTS+: when the normal cell has --stop_skips skip connections)",
-        choices=("none", "skips"),
-    ),
-    "stop_skips": Option(2, "skip connections at which a search stops", only_with=("stop", "skips")),
-    "projection_every": Option(
-        5, "epochs of tuning from one decision to the next", only_with=("select", "perturbation")
-    ),
-    "projection_criterion": Option(
-        "accuracy",
-        "what a decision measures on the validation images: accuracy or loss",
-        choices=("accuracy", "loss"),
-        only_with=("select", "perturbation"),
     ),
 }
 ENAS = strategy("enas") | {

@@ -20,6 +20,7 @@ SGD = {
     "momentum": Option(0.9, "momentum of the weights' SGD", zero=True, fraction=True),
     "weight_decay": WEIGHT_DECAY,
     "grad_clip": GRAD_CLIP,
+    "nesterov": Option(False, "step along Nesterov's form of the momentum of the weights' SGD"),
 }
 SCHEDULE = {
     "schedule": Option(

@@ -64,6 +64,12 @@ class ConvSpace(base.Space):
         supernet.build((None, *inputs.shape))
         return supernet
 
+    def remembered(self, *, restrict, ops, location, nodes, ops_options=None):
+        if not restrict or restrict in restrictions.NAMES:
+            return {}
+        known = operations.load(ops, ops_options, location=location)
+        return {"candidates": restrictions.digest(restrictions.load(restrict, known, nodes))}
+
     def network(
         self, genotype, inputs, *, init_channels, layers, auxiliary, network, stem_multiplier, ops_options=None
     ):

@@ -3,7 +3,7 @@
 from tfdarts import operations
 from tfdarts.options import Option, OptionError
 from tfdarts.runs.options import OPTIONS
-from tfdarts.strategies.options import CELLS, DARTS
+from tfdarts.strategies.options import CELLS, DARTS, PAIRS
 from tfdarts.tasks.options import BATCH, CUTOUT, HALVES, IMAGES
 from tfdarts.training.options import AUXILIARY, DROP_PATH, LABEL_SMOOTH, SCHEDULE, SGD
 
@@ -13,7 +13,7 @@ STEM = Option(3, "factor from --init_channels to the channels of the stem", only
 NODES = Option(4, "nodes of a cell", random=True)
 NETWORK = Option("cifar", "form of the stem: cifar or imagenet, for larger images", choices=("cifar", "imagenet"))
 OPS = Option("regular", "operation module: a module of ops/, a dotted path or a .py file", random=True, resume="move")
-SEARCH = IMAGES | DARTS | CELLS | HALVES | BATCH | SGD | CUTOUT | {
+SEARCH = IMAGES | DARTS | CELLS | PAIRS | HALVES | BATCH | SGD | CUTOUT | {
     "init_channels": CHANNELS,
     "layers": LAYERS,
     "network": NETWORK,

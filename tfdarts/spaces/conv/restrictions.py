@@ -3,6 +3,7 @@
 On S2, say, DARTS is known to end with skip connections nearly everywhere (their section 4).
 """
 
+import hashlib
 import json
 
 from tfdarts.errors import UserError
@@ -62,9 +63,9 @@ def load(name, operations, nodes):
     elif name == "s1":
         found = {kind: [[_SHORT[op] for op in row.split()] for row in rows.split(",")] for kind, rows in _S1.items()}
     else:
-        found = _read(name)
+        found = read(name, NAMES, KINDS)
     for kind in KINDS:
-        _check(f"{name}: {kind}", found[kind], operations, edges)
+        check(f"{name}: {kind}", found[kind], operations, edges)
         if operations.after and len(set(map(tuple, found[kind]))) > 1:
             raise RestrictionError(
                 f"{name}: candidates may differ from edge to edge only where no attention module follows; leave out "
@@ -73,23 +74,46 @@ def load(name, operations, nodes):
     return {kind: tuple(map(tuple, found[kind])) for kind in KINDS}
 
 
-def _read(path):
+def read(path, names, kinds):
+    """Reads a JSON file of candidates.
+
+    Args:
+        path: of the file.
+        names: what a user may give beside a file.
+        kinds: names of the lists that it must hold.
+
+    Returns:
+        A dictionary from kind to a list of lists.
+
+    Raises:
+        RestrictionError: if the file cannot be read or holds something else.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise RestrictionError(
-            f"--restrict takes {', '.join(NAMES)} or a JSON file; cannot read {path!r}: {error}."
+            f"--restrict takes {', '.join(names)} or a JSON file; cannot read {path!r}: {error}."
         ) from None
-    rows = found.values() if isinstance(found, dict) and set(found) == set(KINDS) else [None]
+    rows = found.values() if isinstance(found, dict) and set(found) == set(kinds) else [None]
     if not all(isinstance(row, list) and all(isinstance(names, list) for names in row) for row in rows):
-        raise RestrictionError(f"{path}: it must be an object of the lists normal and reduce, a list for each edge.")
+        lists = "the lists " + " and ".join(kinds) if len(kinds) > 1 else f"one list, {kinds[0]}"
+        raise RestrictionError(f"{path}: it must be an object of {lists}, a list for each edge.")
     return found
 
 
-def _check(where, rows, operations, edges):
+def check(where, rows, operations, edges, hint="; see --nodes"):
+    """Raises RestrictionError unless rows of candidates fit a cell.
+
+    Args:
+        where: what they are, for the sentence.
+        rows: list of lists of names.
+        operations: `Operations`.
+        edges: int, of the cell.
+        hint: what to do about another number of edges.
+    """
     if len(rows) != edges:
-        raise RestrictionError(f"{where}: {len(rows)} edges, where a cell has {edges}; see --nodes.")
+        raise RestrictionError(f"{where}: {len(rows)} edges, where a cell has {edges}{hint}.")
     for number, names in enumerate(rows):
         unknown = [op for op in names if not isinstance(op, str) or op not in operations.ops]
         if unknown:
@@ -97,3 +121,8 @@ def _check(where, rows, operations, edges):
             raise RestrictionError(f"{where}: edge {number} names {unknown[0]!r}; there are {known}.")
         if not [op for op in names if op != NONE] or len(set(names)) < len(names):
             raise RestrictionError(f"{where}: edge {number} needs different operations, one of them not none.")
+
+
+def digest(candidates):
+    """A number that candidates are recognised by, as text: SHA-256 of what `load` gave."""
+    return hashlib.sha256(json.dumps(candidates, sort_keys=True).encode()).hexdigest()

@@ -121,6 +121,8 @@ class Supernet(keras.Model):
         Logits `(batch, classes)`.
     """
 
+    kept_inputs = 2  # of a node, in the cell that is found
+
     def __init__(
         self,
         operations,

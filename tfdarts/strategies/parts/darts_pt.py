@@ -12,23 +12,26 @@ import tensorflow as tf
 
 from tfdarts.errors import UserError
 
-INPUTS = 2  # that a node keeps
+INPUTS = 2  # that a node of DARTS's cells keeps
 KINDS = ("normal", "reduce")
 SLOWER = 10  # times the learning rate of the search's beginning
 
 
-def undecided(mask, kept):
+def undecided(mask, kept, inputs=INPUTS):
     """What is still open in a cell.
 
     Args:
         mask: bools `(edges, candidates)`, what an edge may carry.
         kept: bools `(edges,)`, which edges are there.
+        inputs: int, what a node keeps; None for all.
 
     Returns:
-        The edges that may carry more than one operation, and the nodes that have more than `INPUTS` inputs; lists.
+        The edges that may carry more than one operation, and the nodes that have more than `inputs` inputs; lists.
     """
     edges = [edge for edge in np.flatnonzero(kept) if mask[edge].sum() > 1]
-    nodes = [node for node in range(count_nodes(len(kept))) if kept[rows_of(node)].sum() > INPUTS]
+    if inputs is None:
+        return edges, []
+    nodes = [node for node in range(count_nodes(len(kept))) if kept[rows_of(node)].sum() > inputs]
     return edges, nodes
 
 
@@ -42,19 +45,19 @@ def rows_of(node):
     return np.arange(node * (node + 3) // 2, (node + 1) * (node + 4) // 2)
 
 
-def decide(mask, kept, mixing, harm, pick):
+def decide(mask, kept, mixing, harm, pick, inputs=INPUTS):
     """Decides one thing in a cell, in place: the operation of an edge, or the inputs of a node.
 
-    The operation whose absence harms most is kept (ties: the first), and the `INPUTS` edges likewise. A candidate is
-    absent where its weight is 0; the others' are not scaled up (section 4.1).
+    The operation whose absence harms most is kept (ties: the first), and as many edges likewise as a node keeps. A
+    candidate is absent where its weight is 0; the others' are not scaled up (section 4.1).
 
     Args:
-        mask, kept: as in `undecided`.
+        mask, kept, inputs: as in `undecided`.
         mixing: the cell's mixing weights, `(edges, candidates)`, with what was decided in them.
         harm: function of such weights, how bad the supernet is with them.
         pick: function of a list, one of it.
     """
-    edges, nodes = undecided(mask, kept)
+    edges, nodes = undecided(mask, kept, inputs)
     if edges:
         edge = pick(edges)
         candidates = np.flatnonzero(mask[edge])
@@ -64,7 +67,7 @@ def decide(mask, kept, mixing, harm, pick):
         rows = rows_of(pick(nodes))
         harms = np.array([harm(_without(mixing, (row,))) for row in rows])
         kept[rows] = False
-        kept[rows[np.argsort(-harms, kind="stable")[:INPUTS]]] = True
+        kept[rows[np.argsort(-harms, kind="stable")[:inputs]]] = True
 
 
 def _without(mixing, place):
@@ -73,11 +76,13 @@ def _without(mixing, place):
     return changed
 
 
-def decisions(choices):
-    """How many decisions make a cell, of a supernet's `choices`."""
-    tables = [choices[kind] for kind in KINDS]
+def decisions(choices, inputs=INPUTS):
+    """How many decisions make a cell, of a supernet's `choices`; `inputs` as in `undecided`."""
+    tables = [choices[kind] for kind in KINDS if kind in choices]
     edges = max(sum(len(choice.candidates) > 1 for choice in table) for table in tables)
-    return edges + sum(len(rows_of(node)) > INPUTS for node in range(count_nodes(len(tables[0]))))
+    if inputs is None:
+        return edges
+    return edges + sum(len(rows_of(node)) > inputs for node in range(count_nodes(len(tables[0]))))
 
 
 class Projection(keras.callbacks.Callback):
@@ -110,11 +115,12 @@ class Projection(keras.callbacks.Callback):
 
     def _decide(self, number):
         search = self.model
-        for place, kind in enumerate(KINDS):
+        for place, kind in enumerate(kind for kind in KINDS if kind in search.choices):
             mask, kept = search.decided()
             mixing = search.mixing_of(search.alphas.value)
             generator = np.random.default_rng([search.seed, number, place])
-            decide(mask[kind], kept[kind], mixing[kind].numpy(), self._harm(kind, mixing), generator.choice)
+            harm, inputs = self._harm(kind, mixing), search.supernet.kept_inputs
+            decide(mask[kind], kept[kind], mixing[kind].numpy(), harm, generator.choice, inputs)
             search.set_decided(mask, kept)
 
     def _harm(self, kind, mixing):
@@ -141,5 +147,5 @@ def projected(job, *, epochs, learning_rate, projection_every, projection_criter
     return job._replace(
         schedule=lambda epoch: job.schedule(epoch) if epoch < epochs else learning_rate / SLOWER,
         callbacks=(*job.callbacks, decide),
-        further_epochs=projection_every * (decisions(job.model.choices) - 1) + 1,
+        further_epochs=projection_every * (decisions(job.model.choices, job.model.supernet.kept_inputs) - 1) + 1,
     )
