@@ -122,6 +122,9 @@ def fit_search(job, settings, folder, callbacks=()):
     """
     callbacks = (*callbacks, GenotypeCallback(folder)) if folder else callbacks
     fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
+    job.model.take_best()
+    if job.states is not None:
+        job.states.clear()
     mixing = {name: np.asarray(table) for name, table in job.model.mixing().items()}
     genotype, path = job.model.genotype(), folder.folder if folder else None
     return Search(genotype, fitted.history, mixing, job.model.choices, path, job.model)

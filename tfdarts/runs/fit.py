@@ -38,9 +38,13 @@ def fit(folder, job, epochs, checkpoint_minutes, callbacks=()):
     """
     model, batches, steps, epochs = job.model, job.batches, job.steps, epochs + job.further_epochs
     values, seconds = checkpoint.restore(folder, model) if folder else (None, 0.0)
+    if folder and job.states is not None:
+        job.states.open(folder.folder)
     epoch, batch = divmod(int(model.step.numpy()), steps)
     if folder:
         folder.forget_after(epoch)
+    if model.over:
+        return Fitted(seconds, {})
     keep = CheckpointCallback(folder, steps, epochs, checkpoint_minutes, values if batch else None, seconds)
     metrics = MetricsCallback(folder, keep)
     callbacks = [LearningRateCallback(job.schedule), *job.callbacks, *callbacks, metrics, keep]

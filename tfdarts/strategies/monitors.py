@@ -7,12 +7,21 @@ import sys
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from tfdarts import spaces
 from tfdarts.layers import choices
+from tfdarts.options import OptionError
+from tfdarts.strategies import curvature
+from tfdarts.strategies.curvature import ByBatch
+from tfdarts.strategies.parts import robust_darts
+from tfdarts.tasks.base import VALID
 
 SKIP = "skip_connect"
 WITHOUT_WEIGHTS = (SKIP, "max_pool_3x3", "avg_pool_3x3", "none", "noise")
 MANY_SKIPS = 2  # in a normal cell, that DARTS+ stops at; more of them are a warning here
+COSTLY = ("eigenvalue", "gap")
+RISES = ("eigenvalue", "adaptive")  # values of --stop that need the eigenvalue
 
 
 def entropy(weights, table):
@@ -46,6 +55,149 @@ def monitored(search):
         result[f"skips_{kind}"] = operations.count(SKIP)
         result[f"without_weights_{kind}"] = np.mean([op in WITHOUT_WEIGHTS for op in operations])
     return result
+
+
+def asked(monitors, stop):
+    """Which of `COSTLY` are measured: those of the option `monitors`, and what the option `stop` needs.
+
+    Raises:
+        OptionError: for a name that is none of them.
+    """
+    names = [name for name in monitors.split(",") if name]
+    unknown = [name for name in names if name not in COSTLY]
+    if unknown:
+        raise OptionError(f"--monitors takes {' and '.join(COSTLY)}, with commas between. Received: {monitors!r}.")
+    return [name for name in COSTLY if name in names or (name == "eigenvalue" and stop in RISES)]
+
+
+def discretised(search):
+    """Mixing weights that make the supernet the cell that a search would give now: one-hot, 0 on dropped edges.
+
+    Args:
+        search: a `Darts`.
+    """
+    genotype, mixing = search.genotype(), search.mixing()
+    graphs, result = spaces.load(genotype.space).graphs(genotype), {}
+    chosen = {
+        (kind, graph.edge_name(source, node)): label.split("\n")[0]
+        for kind, graph in graphs.items()
+        for source, node, label in graph.edges
+    }
+    for name, table in search.choices.items():
+        kind, rows = name if name in graphs else name.rsplit("_", 1)[0], []
+        best, _ = choices.heaviest(np.asarray(mixing[name]), table)
+        for choice, heaviest in zip(table, best):
+            if choice.of_inputs:
+                node = choice.name.removeprefix("to ")
+                rows.append([(kind, f"{state} to {node}") in chosen for state in choice.candidates])
+            else:
+                there = chosen.get((kind, choice.name), "" if (kind, choice.name) in chosen else None)
+                op = there if name in graphs else heaviest if there is not None or name.endswith("_end") else None
+                rows.append([candidate == op for candidate in choice.candidates])
+        width = choices.shape(table)[1]
+        result[name] = np.array([row + [False] * (width - len(row)) for row in rows], float)
+    dtype = search.alphas.value.dtype
+    return {name: tf.constant(table, dtype) for name, table in result.items()}
+
+
+class Gap:
+    """What a search loses on validation data when its cell is discretised: the difference of two accuracies.
+
+    Both are normalised by the batches' statistics, since moving ones fit no discretised network.
+
+    Args:
+        validation: data set of the search's validation batches.
+    """
+
+    def __init__(self, validation):
+        self.validation = validation
+        self.hits = keras.metrics.Mean()
+        self.measure = tf.function(self._measure, autograph=False, reduce_retracing=True)
+
+    def __call__(self, search):
+        """Accuracy of the supernet as it is, less that of its discretised cell."""
+        self.search = search
+        whole, cell = search.mixing_of(search.alphas.value), discretised(search)
+        return self.accuracy(whole) - self.accuracy(cell)
+
+    def accuracy(self, mixing):
+        """The share of right answers under mixing weights."""
+        self.hits.reset_state()
+        for batch in self.validation:
+            self.measure(mixing, batch)
+        return float(self.hits.result())
+
+    def _measure(self, mixing, batch):
+        search = self.search
+        call = ByBatch(search.supernet, search.weights_vector(), mixing)
+        search.task.test(call, batch, lambda result: self.hits.update_state(search.task.scored(result)[0]))
+
+
+class Costly(keras.callbacks.Callback):
+    """Measures at the ends of epochs what costs passes of its own, and adds it to the metrics.
+
+    Args:
+        batch: function without arguments, the batch of validation data that the eigenvalue is of; None to leave it.
+        gap: `Gap`; None to leave it.
+        every: epochs from one measurement to the next, the first being measured.
+    """
+
+    def __init__(self, batch, gap, every):
+        super().__init__()
+        self.make_batch, self.gap, self.every, self.batch, self.warned = batch, gap, every, None, False
+
+    def on_train_begin(self, logs=None):
+        if self.make_batch is not None and self.batch is None:
+            self.batch = self.make_batch()
+            curvature.check(self.model, self.batch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch % self.every:
+            return
+        if self.batch is not None:
+            logs["eigenvalue"] = self._eigenvalue(epoch)
+            self.model.memory.add(epoch, logs["eigenvalue"], self.model.alphas.numpy())
+            self._warn(epoch)
+        if self.gap is not None:
+            logs["gap"] = self.gap(self.model)
+
+    def _eigenvalue(self, epoch):
+        found = curvature.of_search(self.model, self.batch)
+        if not found.converged:
+            print(
+                f"warning: after {curvature.MOST_PRODUCTS} products the largest eigenvalue of the Hessian after epoch "
+                f"{epoch + 1}, {found.value:.4g}, is known but to a residual of {found.residual:.2g}",
+                file=sys.stderr,
+            )
+        return found.value
+
+    def _warn(self, epoch):
+        search = self.model
+        if self.warned or search.stops_on_rise:
+            return
+        epochs, values = search.memory.known()
+        place = robust_darts.named(values)
+        if place is not None and epochs[place] >= search.memory.first.numpy():
+            self.warned = True
+            print(
+                f"warning: the largest eigenvalue of the Hessian has risen by more than {robust_darts.FACTOR} times by "
+                f"epoch {epoch + 1}, which is how collapse begins; --stop eigenvalue would have stopped here, with the "
+                f"genotype of epoch {epochs[place] + 1}",
+                file=sys.stderr,
+            )
+
+
+def costly(stream, *, monitors="", monitor_every=1, stop="none"):
+    """The callbacks that measure what costs passes of its own; none unless it is asked for.
+
+    Args:
+        stream: what the data's `search` gave.
+    """
+    names = asked(monitors, stop)
+    if not names:
+        return []
+    batch = (lambda: next(iter(stream.batches(0)))[VALID]) if "eigenvalue" in names else None
+    return [Costly(batch, Gap(stream.validation) if "gap" in names else None, monitor_every)]
 
 
 class Monitor(keras.callbacks.Callback):

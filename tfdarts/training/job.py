@@ -17,6 +17,7 @@ class Job(typing.NamedTuple):
         validation: data set for the end of an epoch, or None.
         callbacks: Keras callbacks that run before the epoch's checkpoint.
         further_epochs: epochs behind those that were asked for.
+        states: what keeps states that the run may go back to, and is to know its folder; or None.
     """
 
     model: keras.Model
@@ -26,3 +27,4 @@ class Job(typing.NamedTuple):
     validation: tf.data.Dataset | None = None
     callbacks: tuple = ()
     further_epochs: int = 0
+    states: typing.Any = None

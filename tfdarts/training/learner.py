@@ -140,6 +140,14 @@ class Learner(keras.Model):
         """The network that validation and tests run: a `Call` or `InPlace`."""
         return InPlace(self.network)
 
+    @property
+    def over(self):
+        """Whether the run has ended before its last epoch, so that it cannot go on."""
+        return False
+
+    def take_best(self):
+        """Sets the model to what a run that has ended gives: here, it stays as it is after the last step."""
+
     def test_step(self, data):
         self.task.test(self.evaluated_network(), data, self.update_metrics)
         return self.results()

@@ -183,6 +183,14 @@ class GoBack(keras.callbacks.Callback):
         super().__init__()
         self.states = states
 
+    def on_train_begin(self, logs=None):
+        epochs, _ = self.model.memory.known()
+        if len(epochs) and not self.states.has(int(epochs[-1])):
+            raise UserError(
+                "the states that a search by --stop adaptive could go back to were dropped at its end, so that --epochs "
+                "can no longer grow; start a new run"
+            )
+
     def on_epoch_begin(self, epoch, logs=None):
         search, memory = self.model, self.model.memory
         back = int(memory.named.numpy())
@@ -213,6 +221,10 @@ class States:
 
     def _path(self, epoch):
         return self.folder / f"epoch_{epoch + 1}.npz"
+
+    def has(self, epoch):
+        """Whether the state at the end of an epoch is there."""
+        return epoch in self.held if self.folder is None else self._path(epoch).is_file()
 
     def keep(self, search):
         """Keeps the state that a search has at the end of its epoch, and drops those that nothing needs any more.
