@@ -16,10 +16,23 @@ from tfdarts.recipes import (
     fair_darts,
     gdas,
     pc_darts,
+    robust_darts,
     smooth_darts,
 )
 
-PAPERS = (darts, att_darts, pc_darts, gdas, smooth_darts, beta_darts, fair_darts, darts_pt, enas, dartsrenet)
+PAPERS = (
+    darts,
+    att_darts,
+    pc_darts,
+    gdas,
+    smooth_darts,
+    beta_darts,
+    fair_darts,
+    darts_pt,
+    robust_darts,
+    enas,
+    dartsrenet,
+)
 RECIPES = {each.name: each for paper in PAPERS for each in paper.RECIPES}
 
 
