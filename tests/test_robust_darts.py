@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from tests.support import build, precision, reference
 from tests.support.jobs import CONV, StopAt, assign_state, job_of
-from tfdarts import api, operations, recipes, spaces
+from tfdarts import api, operations, optimizers, recipes, spaces
 from tfdarts.errors import UserError
 from tfdarts.options import OptionError
+from tfdarts.report import html
+from tfdarts.runs import history
 from tfdarts.runs.callbacks import Stopped
 from tfdarts.runs.folder import RunFolder
 from tfdarts.spaces.base import ImageInputs, TextInputs
@@ -123,18 +125,15 @@ def hessian_by_differences(search, batch, step=1e-6):
     return np.array(columns)
 
 
-@pytest.mark.parametrize("eager", [True, False])
-def test_the_eigenvalue_is_that_of_the_whole_hessian(eager, float64, request):
+def test_the_eigenvalue_is_that_of_the_whole_hessian(float64):
     search, batch = small(), images("float64")
     found = curvature.of_search(search, batch, tolerance=1e-5)
-    if eager:
-        request.getfixturevalue("eagerly")
     values = np.linalg.eigvalsh(hessian_by_differences(search, batch))
     assert found.converged and values[-1] > 1e-4
     np.testing.assert_allclose(found.value, values[-1], rtol=1e-6)
 
 
-def test_single_precision_is_close_to_double(request):
+def test_single_precision_is_close_to_double():
     found = []
     for name in ("float64", "float32"):
         with precision.floatx(name):
@@ -227,37 +226,148 @@ def lines_of(folder):
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
 
 
-@pytest.mark.parametrize("name,step", [("eigenvalue", 5), ("adaptive", 4 * 3 + 1), ("adaptive", 4 * 3)])
-def test_a_stopped_search_goes_on_to_the_same_bits(name, step, tmp_path, capsys):
-    settings, data, job = job_of("digits", SEARCHES[name])
-    assert job.steps == 3
+def test_a_search_that_stops_takes_the_earlier_cell_also_after_a_kill(tmp_path, capsys):
+    settings, data, job = job_of("digits", SEARCHES["eigenvalue"])
     start = [v.numpy() for v in job.model.state()]
     whole = api.fit_search(job, settings, RunFolder.start(tmp_path / "whole", settings.to_config()))
-    expected, metrics = [v.numpy() for v in job.model.state()], lines_of(whole.folder)
-    if name == "eigenvalue":
-        assert "stopped after epoch 4: the largest eigenvalue" in capsys.readouterr().out
-        assert [line["epoch"] for line in metrics] == [1, 2, 3, 4] and metrics[-1]["genotype_of_epoch"] == 1
-        earlier = (whole.folder / "train/genotype_epoch_1").read_text()
-        assert whole.genotype.to_json() == earlier and "gap" in metrics[0]
-    else:
-        assert metrics[3]["went_back_to"] == 1 and [line["weight_decay"] for line in metrics[3:5]] == [
-            pytest.approx(decay, rel=1e-6) for decay in (3e-4, 9e-4)
-        ]
-        assert not (whole.folder / "states").exists()
+    metrics = lines_of(whole.folder)
+    assert "stopped after epoch 4: the largest eigenvalue" in capsys.readouterr().out
+    assert [line["epoch"] for line in metrics] == [1, 2, 3, 4] and metrics[-1]["genotype_of_epoch"] == 1
+    assert whole.genotype.to_json() == (whole.folder / "train/genotype_epoch_1").read_text() and "gap" in metrics[0]
+    first = json.loads((whole.folder / "mixing.jsonl").read_text().splitlines()[0])["tables"]["normal"]["weights"]
+    np.testing.assert_allclose(whole.mixing["normal"], first, atol=1e-6)
+    assert whole.stopped == json.loads((whole.folder / "stop.json").read_text())
+    assert whole.stopped == {"stopped_after_epoch": 4, "genotype_of_epoch": 1}
 
+    resumed = cut_and_resumed("eigenvalue", 5, job, start, settings, data, tmp_path)
+    same_run(resumed, whole, metrics)
+    # One that has stopped stays so.
+    _, _, more = job_of("digits", SEARCHES["eigenvalue"])
+    assert api.fit_search(more, settings, RunFolder.resume(resumed.folder)).genotype == whole.genotype
+    assert lines_of(resumed.folder) == metrics
+
+
+def cut_and_resumed(name, step, job, start, settings, data, tmp_path):
+    """A search from the state `start` on, killed at a step, and gone on with by another process's job."""
     assign_state(job.model, start)
-    log = RunFolder.start(tmp_path / "cut", settings.to_config() | {"data_info": data.remembered})
+    log = RunFolder.start(tmp_path / f"cut at {step}", settings.to_config() | {"data_info": data.remembered})
     with pytest.raises(Stopped):
         api.fit_search(job, settings, log, [StopAt(step)])
     _, _, again = job_of("digits", SEARCHES[name])
-    found = api.fit_search(again, settings, RunFolder.resume(log.folder))
-    for variable, value in zip(again.model.state(), expected, strict=True):
-        np.testing.assert_array_equal(variable, value, err_msg=variable.path)
-    assert found.genotype == whole.genotype and lines_of(log.folder) == metrics
-    if name == "eigenvalue":  # one that has stopped stays so
-        _, _, more = job_of("digits", SEARCHES[name])
-        assert api.fit_search(more, settings, RunFolder.resume(log.folder)).genotype == whole.genotype
-        assert lines_of(log.folder) == metrics
+    return api.fit_search(again, settings, RunFolder.resume(log.folder))
+
+
+def same_run(resumed, whole, metrics):
+    assert resumed.genotype == whole.genotype and lines_of(resumed.folder) == metrics and len(metrics) > 3
+    for name in whole.mixing:
+        np.testing.assert_array_equal(resumed.mixing[name], whole.mixing[name])
+
+
+def test_a_search_goes_back_under_more_weight_decay_also_after_a_kill(tmp_path):
+    settings, data, job = job_of("digits", SEARCHES["adaptive"])
+    start, steps = [v.numpy() for v in job.model.state()], job.steps
+    states = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            states.append([v.numpy() for v in self.model.rewound()])
+
+    log = RunFolder.start(tmp_path / "whole", settings.to_config())
+    whole = api.fit_search(job, settings, log, [Look()])
+    expected, metrics = [v.numpy() for v in job.model.state()], lines_of(whole.folder)
+    assert metrics[3]["went_back_to"] == 1 and "went_back_to" not in metrics[4] and len(metrics) == 6
+    decays = [line["weight_decay"] for line in metrics]
+    np.testing.assert_allclose(decays, [3e-4] * 4 + [9e-4] * 2, rtol=1e-6)
+    for back, after_one_epoch, now in zip(states[4], states[1], states[3]):
+        np.testing.assert_array_equal(back, after_one_epoch)
+        assert back.size < 2 or np.any(back != now) or not np.any(back)
+    assert not (whole.folder / "states").exists() and whole.stopped is None
+    for step in (4 * steps, 4 * steps + 1):  # before it goes back, and just after
+        resumed = cut_and_resumed("adaptive", step, job, start, settings, data, tmp_path)
+        for variable, value in zip(resumed.model.state(), expected, strict=True):
+            np.testing.assert_array_equal(variable, value, err_msg=variable.path)
+        same_run(resumed, whole, metrics)
+
+
+class OfStates(OfMemory):
+    """A search whose state is a number, for `Adaptive`."""
+
+    def __init__(self, delta, decay, epochs=100):
+        super().__init__(robust_darts.Memory(1, delta, 0))
+        self.weight_optimizer, self.epochs = optimizers.Sgd(0.1, weight_decay=decay, decay_varies=True), epochs
+        self.weight_optimizer.build(1)
+        self.state, self.epoch = keras.Variable([0.0]), keras.Variable(0.0)
+
+    def rewound(self):
+        return [self.state]
+
+
+@pytest.mark.parametrize("in_folder", [False, True])
+def test_the_weight_decay_rises_to_the_largest_and_no_further(in_folder, tmp_path):
+    search, part = OfStates(1, 3e-4), robust_darts.Adaptive(1.1, 1)
+    back, decays, reason = robust_darts.GoBack(part.states), [], None
+    back.set_model(search)
+    if in_folder:
+        part.states.open(tmp_path)
+    for epoch in range(100):
+        search.epoch.assign(epoch)
+        back.on_epoch_begin(epoch)
+        search.state.assign_add([1.0])
+        search.memory.add(epoch, 2.0 ** float(search.state.numpy()[0]), [0.0])  # rises all the time
+        logs = {"eigenvalue": 0.0}
+        reason = part.stop(search, logs)
+        decays.append(logs["weight_decay"])
+        if reason:
+            break
+    # Decided on the fourth measurement at first, then every time three measurements after the state gone back to.
+    np.testing.assert_allclose(sorted(set(decays)), [3e-4, 9e-4, 2.7e-3, 8.1e-3, 0.0243], rtol=1e-5)
+    assert "the genotype is that of epoch" in reason and search.state.numpy()[0] == 4 and len(decays) == 16
+    part.states.clear()
+    assert not list(tmp_path.iterdir()) and not part.states.held
+    with pytest.raises(UserError, match="can no longer grow"):
+        back.on_train_begin()
+
+
+def test_the_last_epoch_ends_a_search_instead_of_going_back():
+    search, part = OfStates(1, 3e-4, epochs=4), robust_darts.Adaptive(1.1, 1)
+    for epoch in range(4):
+        search.epoch.assign(epoch)
+        search.memory.add(epoch, 2.0**epoch, [0.0])
+        reason = part.stop(search, {"eigenvalue": 0.0})
+    assert "genotype is that of epoch 1" in reason and search.memory.over.numpy()
+
+
+def test_a_collapse_that_is_watched_names_the_flag(capsys, monkeypatch):
+    monkeypatch.setattr(robust_darts, "START", 0)
+    search, rising = small(remembers={"start": 0}), iter(2.0 ** np.arange(20))
+    search.alphas.assign(np.zeros(search.alphas.shape))
+
+    def of_search(search, batch):
+        return curvature.Eigenvalue(next(rising), 0.5, False, 0.0)
+
+    monkeypatch.setattr(curvature, "of_search", of_search)
+    costly = monitors.Costly(None, None, 1)
+    costly.batch = images()
+    costly.set_model(search)
+    for epoch in range(12):
+        costly.on_epoch_end(epoch, {})
+    said = capsys.readouterr().err
+    assert "known but to a residual of 0.5" in said and said.count("--stop eigenvalue would have stopped here") == 1
+    assert "by epoch 7" in said and "genotype of epoch 1\n" in said
+
+
+def test_the_report_shows_where_it_stopped(tmp_path):
+    lines = [{"epoch": k, "loss": 1.0, "eigenvalue": 0.1 * k, "eigenvalue_threshold": 0.5} for k in range(1, 9)]
+    lines[3]["went_back_to"], lines[-1]["genotype_of_epoch"] = 2, 3
+    config = {"recipe": "digits", "epochs": 8, "seed": 0, "strategy": "darts", "stage": "search", "space": "conv"}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"command": ["search_cell.py"], "format": 1}))
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = html.page([history.read(tmp_path)], lambda run: [])
+    chart = text.partition("Largest eigenvalue of the Hessian")[2].partition("</svg>")[0]
+    assert "eigenvalue_threshold" in chart and "genotype taken" in chart and "gone back to" in chart
+    assert "that of epoch 3" in text and "genotype_of_epoch" not in text
+    plain = html.page([history.read(tmp_path)], lambda run: []).partition(">Loss<")[2].partition("</svg>")[0]
+    assert "genotype taken" not in plain
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ class Search:
         choices: dictionary from table to a tuple of `layers.choices.Choice`, what its rows and columns are.
         folder: `pathlib.Path` of the run; None without a log folder.
         model: the Keras model that searched: a `Darts` or an `Enas`.
+        stopped: of a search that ended before the eigenvalue rose (RobustDARTS) a dictionary with the epoch that it
+            stopped after, `stopped_after_epoch`, and the one whose genotype it is, `genotype_of_epoch`; otherwise None.
     """
 
     genotype: Genotype
@@ -44,6 +46,7 @@ class Search:
     choices: dict
     folder: pathlib.Path | None
     model: keras.Model
+    stopped: dict | None = None
 
     def _repr_html_(self):
         return "".join(svgs(self.genotype))
@@ -127,7 +130,9 @@ def fit_search(job, settings, folder, callbacks=()):
         job.states.clear()
     mixing = {name: np.asarray(table) for name, table in job.model.mixing().items()}
     genotype, path = job.model.genotype(), folder.folder if folder else None
-    return Search(genotype, fitted.history, mixing, job.model.choices, path, job.model)
+    if folder and job.model.over:
+        folder.save_json("stop.json", job.model.over)
+    return Search(genotype, fitted.history, mixing, job.model.choices, path, job.model, job.model.over)
 
 
 def random_genotypes(

@@ -55,6 +55,9 @@ def search(values, _):
     print(f"searching the space {settings.space}, {how(settings)}, run in {folder.folder}")
     api.fit_search(job, settings, folder)
     finish(folder, job.model.genotype(), settings)
+    if job.model.over:
+        sentence = "the search stopped after epoch {stopped_after_epoch}, with the genotype of epoch {genotype_of_epoch}"
+        print(sentence.format_map(job.model.over))
 
 
 def how(settings):

@@ -120,7 +120,10 @@ class Darts(Learner):
 
     @property
     def over(self):
-        return self.memory is not None and bool(self.memory.over.numpy())
+        if self.memory is None or not self.memory.over.numpy():
+            return None
+        last, named = self.memory.epochs.numpy()[-1], self.memory.named.numpy()
+        return {"stopped_after_epoch": int(last) + 1, "genotype_of_epoch": int(named) + 1}
 
     def take_best(self):
         """Sets the architecture parameters to those of the epoch that a part named, if one did."""

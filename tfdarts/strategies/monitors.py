@@ -212,7 +212,7 @@ class Monitor(keras.callbacks.Callback):
             self.warned = True
             print(
                 f"warning: {found['skips_normal']} edges of the normal cell are skip connections after epoch "
-                f"{epoch + 1}, which is how DARTS collapses; --stop skips would have stopped it, and "
-                "docs/strategies.md names parts that prevent it",
+                f"{epoch + 1}, which is how DARTS collapses; --stop skips would have stopped it, --stop eigenvalue sees "
+                "it coming, and docs/strategies.md names parts that prevent it",
                 file=sys.stderr,
             )

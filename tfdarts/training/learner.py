@@ -142,8 +142,9 @@ class Learner(keras.Model):
 
     @property
     def over(self):
-        """Whether the run has ended before its last epoch, so that it cannot go on."""
-        return False
+        """Where a run ended before its last epoch and cannot go on, by name `stopped_after_epoch` and what else there is
+        to say; None if it did not."""
+        return None
 
     def take_best(self):
         """Sets the model to what a run that has ended gives: here, it stays as it is after the last step."""

@@ -165,7 +165,8 @@ class Adaptive(RiseStop):
         epoch = self.look(memory, logs)
         if epoch is None:
             return None
-        if logs["weight_decay"] * RAISE > LARGEST_DECAY * (1 + 1e-6):
+        last = search.epoch.numpy() + 1 >= search.epochs  # none is left to go on in
+        if last or logs["weight_decay"] * RAISE > LARGEST_DECAY * (1 + 1e-6):
             return self.end(memory, epoch, logs)
         memory.named.assign(epoch)
         logs["went_back_to"] = epoch + 1
