@@ -239,21 +239,22 @@ def test_a_search_that_stops_takes_the_earlier_cell_also_after_a_kill(tmp_path, 
     assert whole.stopped == json.loads((whole.folder / "stop.json").read_text())
     assert whole.stopped == {"stopped_after_epoch": 4, "genotype_of_epoch": 1}
 
-    resumed = cut_and_resumed("eigenvalue", 5, job, start, settings, data, tmp_path)
+    _, _, again = job_of("digits", SEARCHES["eigenvalue"])
+    resumed = cut_and_resumed(5, job, again, start, settings, data, tmp_path)
     same_run(resumed, whole, metrics)
     # One that has stopped stays so.
-    _, _, more = job_of("digits", SEARCHES["eigenvalue"])
-    assert api.fit_search(more, settings, RunFolder.resume(resumed.folder)).genotype == whole.genotype
+    assign_state(again.model, start)
+    assert api.fit_search(again, settings, RunFolder.resume(resumed.folder)).genotype == whole.genotype
     assert lines_of(resumed.folder) == metrics
 
 
-def cut_and_resumed(name, step, job, start, settings, data, tmp_path):
-    """A search from the state `start` on, killed at a step, and gone on with by another process's job."""
+def cut_and_resumed(step, job, again, start, settings, data, tmp_path):
+    """A search from the state `start` on, killed at a step, and gone on with by another job, as by another process."""
     assign_state(job.model, start)
     log = RunFolder.start(tmp_path / f"cut at {step}", settings.to_config() | {"data_info": data.remembered})
     with pytest.raises(Stopped):
         api.fit_search(job, settings, log, [StopAt(step)])
-    _, _, again = job_of("digits", SEARCHES[name])
+    assign_state(again.model, start)
     return api.fit_search(again, settings, RunFolder.resume(log.folder))
 
 
@@ -282,8 +283,9 @@ def test_a_search_goes_back_under_more_weight_decay_also_after_a_kill(tmp_path):
         np.testing.assert_array_equal(back, after_one_epoch)
         assert back.size < 2 or np.any(back != now) or not np.any(back)
     assert not (whole.folder / "states").exists() and whole.stopped is None
+    _, _, again = job_of("digits", SEARCHES["adaptive"])
     for step in (4 * steps, 4 * steps + 1):  # before it goes back, and just after
-        resumed = cut_and_resumed("adaptive", step, job, start, settings, data, tmp_path)
+        resumed = cut_and_resumed(step, job, again, start, settings, data, tmp_path)
         for variable, value in zip(resumed.model.state(), expected, strict=True):
             np.testing.assert_array_equal(variable, value, err_msg=variable.path)
         same_run(resumed, whole, metrics)
@@ -343,7 +345,7 @@ def test_a_collapse_that_is_watched_names_the_flag(capsys, monkeypatch):
     search.alphas.assign(np.zeros(search.alphas.shape))
 
     def of_search(search, batch):
-        return curvature.Eigenvalue(next(rising), 0.5, False, 0.0)
+        return curvature.Eigenvalue(next(rising), 0.5, False, 0.0, 1)
 
     monkeypatch.setattr(curvature, "of_search", of_search)
     costly = monitors.Costly(None, None, 1)

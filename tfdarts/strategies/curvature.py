@@ -30,12 +30,14 @@ class Eigenvalue(typing.NamedTuple):
         residual: norm of `H v - value v`, `v` being the eigenvector that was found, of norm 1.
         converged: whether it is small enough.
         asymmetry: largest difference between `u H v` and `v H u`, over the largest such number.
+        products: how many products of the matrix with a vector it took.
     """
 
     value: float
     residual: float
     converged: bool
     asymmetry: float
+    products: int
 
 
 def largest_eigenvalue(product, size, seed=0, tolerance=TOLERANCE, most=MOST_PRODUCTS):
@@ -69,7 +71,8 @@ def largest_eigenvalue(product, size, seed=0, tolerance=TOLERANCE, most=MOST_PRO
         if np.linalg.norm(vector) <= 1e-12 * scale:
             break
     asymmetry = np.abs(projected - projected.T).max() / scale if scale else 0.0
-    return Eigenvalue(float(value), float(residual), bool(residual <= tolerance * abs(value)), float(asymmetry))
+    converged = bool(residual <= tolerance * abs(value))
+    return Eigenvalue(float(value), float(residual), converged, float(asymmetry), len(basis))
 
 
 def of_search(search, batch, tolerance=TOLERANCE):
