@@ -3,8 +3,8 @@
     python3 benchmarks/search_step.py [--only KIND] [--monitors 1] [--against "python torch_search_step.py"]
 
 Prints one JSON line per kind of step, each measured in a process of its own. With `--against`, another program that
-prints such lines takes turns with ours, and a last line per kind has the ratios. With `--monitors 1`, the lines also say
-how many steps one measurement of the eigenvalue, and one of the gap on a batch, cost.
+prints such lines takes turns with ours, and a last line per kind has the ratios. With `--monitors 1`, the lines also
+say how many steps one measurement of the eigenvalue, and one of the gap on a batch, cost.
 """
 
 import argparse
@@ -62,14 +62,16 @@ def one_kind(args):
 
 def monitors(darts, batches, step):
     """What the costly monitors cost in multiples of a step of so many seconds."""
-    from tfdarts.strategies import curvature
+    from tfdarts.strategies.curvature import Hessian
     from tfdarts.strategies.monitors import Gap
 
     batch = batches.next()
     gap = Gap([batch])
     gap(darts)  # traces
+    hessian = Hessian(darts, batch)
+    hessian.check()
     start = time.perf_counter()
-    found = curvature.of_search(darts, batch)
+    found = hessian.largest()
     between = time.perf_counter()
     gap(darts)
     end = time.perf_counter()

@@ -127,40 +127,36 @@ def hessian_by_differences(search, batch, step=1e-6):
 
 def test_the_eigenvalue_is_that_of_the_whole_hessian(float64):
     search, batch = small(), images("float64")
-    found = curvature.of_search(search, batch, tolerance=1e-5)
+    found = curvature.Hessian(search, batch).largest(tolerance=1e-5)
     values = np.linalg.eigvalsh(hessian_by_differences(search, batch))
     assert found.converged and values[-1] > 1e-4
     np.testing.assert_allclose(found.value, values[-1], rtol=1e-6)
 
 
 def test_single_precision_is_close_to_double():
-    found = []
-    for name in ("float64", "float32"):
-        with precision.floatx(name):
-            search = small()
-            if found:
-                assign_state(search, state)
-            state = [variable.numpy() for variable in search.state()]
-            found.append(curvature.of_search(search, images(name)).value)
-    np.testing.assert_allclose(found[1], found[0], rtol=1e-3)
+    with precision.floatx("float64"):
+        double = small()
+        expected = curvature.Hessian(double, images("float64")).largest().value
+    single = small()
+    assign_state(single, [variable.numpy() for variable in double.state()])
+    np.testing.assert_allclose(curvature.Hessian(single, images()).largest().value, expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("module", ["attention", "examples/my_ops.py"])
 def test_modules_whose_gradients_are_exact(module, float64):
     search, batch = small(operations.load(module)), images("float64")
-    curvature.check(search, batch)
-    product, inputs, weights = curvature.hessian_products(search, batch), build.inputs(batch), search.weights_vector()
+    hessian, inputs, weights = curvature.Hessian(search, batch), build.inputs(batch), search.weights_vector()
+    hessian.check()
     vector = np.random.default_rng(2).normal(size=search.alphas.shape)
-    ends = [
-        search.architecture_gradient(weights, search.alphas.value + h * vector, inputs)[0] for h in (1e-6, -1e-6)
-    ]
-    reference.close(product(vector), (ends[0] - ends[1]).numpy() / 2e-6, 1e-6)
+    ends = [search.architecture_gradient(weights, search.alphas.value + h * vector, inputs)[0] for h in (1e-6, -1e-6)]
+    reference.close(hessian.products()(vector), (ends[0] - ends[1]).numpy() / 2e-6, 1e-6)
 
 
 def test_a_gradient_of_its_own_is_refused():
     search = small(operations.load("approximate", {"mul_table": "truncated:4"}))
+    hessian = curvature.Hessian(search, images())
     with pytest.raises(UserError, match="not symmetric"):
-        curvature.check(search, images())
+        hessian.check()
 
 
 def test_recurrent_cells(float64):
@@ -178,8 +174,9 @@ def test_recurrent_cells(float64):
             tokens = tf.constant(np.random.default_rng(0).integers(0, 11, (6, 3)), tf.int32)
             batch = tokens[:-1], tokens[1:], tf.constant(1.0, tf.float64), tf.constant(True)
         assert net.choices["recurrent"][0].candidates == known.searched
-        curvature.check(search, batch)
-        found = curvature.of_search(search, batch)
+        hessian = curvature.Hessian(search, batch)
+        hessian.check()
+        found = hessian.largest()
         assert found.converged and found.value > 0 and found.asymmetry < 1e-8
 
 
@@ -344,12 +341,12 @@ def test_a_collapse_that_is_watched_names_the_flag(capsys, monkeypatch):
     search, rising = small(remembers={"start": 0}), iter(2.0 ** np.arange(20))
     search.alphas.assign(np.zeros(search.alphas.shape))
 
-    def of_search(search, batch):
-        return curvature.Eigenvalue(next(rising), 0.5, False, 0.0, 1)
+    class Rising:
+        def largest(self):
+            return curvature.Eigenvalue(next(rising), 0.5, False, 0.0, 1)
 
-    monkeypatch.setattr(curvature, "of_search", of_search)
     costly = monitors.Costly(None, None, 1)
-    costly.batch = images()
+    costly.hessian = Rising()
     costly.set_model(search)
     for epoch in range(12):
         costly.on_epoch_end(epoch, {})

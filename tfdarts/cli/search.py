@@ -56,8 +56,8 @@ def search(values, _):
     api.fit_search(job, settings, folder)
     finish(folder, job.model.genotype(), settings)
     if job.model.over:
-        sentence = "the search stopped after epoch {stopped_after_epoch}, with the genotype of epoch {genotype_of_epoch}"
-        print(sentence.format_map(job.model.over))
+        stopped, taken = job.model.over["stopped_after_epoch"], job.model.over["genotype_of_epoch"]
+        print(f"the search stopped after epoch {stopped}, with the genotype of epoch {taken}")
 
 
 def how(settings):

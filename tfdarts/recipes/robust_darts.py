@@ -23,8 +23,8 @@ EARLY_STOPPING_DIGITS = darts.DIGITS.but(
 )
 ADAPTIVE_DIGITS = darts.DIGITS.but(
     "robust_darts_ada_digits",
-    "DARTS-ADA on the embedded digits, for a first try: `python3 search_cell.py --recipe robust_darts_ada_digits`. Some "
-    "minutes on two cores.",
+    "DARTS-ADA on the embedded digits, for a first try: `python3 search_cell.py --recipe robust_darts_ada_digits`. "
+    "Some minutes on two cores.",
     search=_SHORT | {"stop": "adaptive", "epochs": 20},
 )
 RECIPES = (EARLY_STOPPING, ADAPTIVE, EARLY_STOPPING_DIGITS, ADAPTIVE_DIGITS)

@@ -167,7 +167,9 @@ def _shade(share):
 
 def _curve_section(run):
     groups = {title: [] for title, _ in GROUPS}
-    for name in dict.fromkeys(name for line in run.metrics for name in line if name not in ("epoch", "seconds", *MARKED)):
+    for name in dict.fromkeys(
+        name for line in run.metrics for name in line if name not in ("epoch", "seconds", *MARKED)
+    ):
         title = next((title for title, pattern in GROUPS if re.search(pattern, name)), name)
         groups.setdefault(title, []).append(name)
     drawn = [

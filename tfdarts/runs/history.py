@@ -60,7 +60,7 @@ class History:
 
     @property
     def newest(self):
-        """The genotype that there is: what a search found, or before its end, the last epoch's; None if there is none."""
+        """The genotype that there is: what a search found, before its end the last epoch's; None if there is none."""
         return self.genotype or next(reversed(self.cells().values()), None)
 
     def operations(self):

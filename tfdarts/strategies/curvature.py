@@ -75,40 +75,6 @@ def largest_eigenvalue(product, size, seed=0, tolerance=TOLERANCE, most=MOST_PRO
     return Eigenvalue(float(value), float(residual), converged, float(asymmetry), len(basis))
 
 
-def of_search(search, batch, tolerance=TOLERANCE):
-    """The largest eigenvalue for a search as it is now, all tables of architecture parameters together.
-
-    The loss is that of the architecture's step: batch statistics, mixing weights that nothing draws, no dropout, no
-    penalty. Second derivatives are exact, and taken eagerly: in a graph, that through max pooling is wrong
-    (TensorFlow 2.21). The graph of the gradient is kept while products are made, so that each is one backward pass.
-
-    Args:
-        search: a `Darts`.
-        batch: one of its batches of validation data, as the data set gives it.
-        tolerance: as in `largest_eigenvalue`.
-
-    Returns:
-        `Eigenvalue`.
-
-    Raises:
-        UserError: if an operation has no second derivative, or a gradient of its own that is none of its result.
-    """
-    found = largest_eigenvalue(hessian_products(search, batch), search.alphas.shape[0], search.seed, tolerance)
-    if found.asymmetry > SYMMETRIC:
-        raise UserError(_REFUSED + _STRAIGHT)
-    return found
-
-
-def check(search, batch):
-    """Raises UserError where `of_search` would, by two products instead of many."""
-    product, size = hessian_products(search, batch), search.alphas.shape[0]
-    one, other = np.random.default_rng(search.seed).normal(size=(2, size)) / np.sqrt(size)
-    first, second = product(one), product(other)
-    scale = np.linalg.norm(first) + np.linalg.norm(second)
-    if abs(other @ first - one @ second) > SYMMETRIC * scale:
-        raise UserError(_REFUSED + _STRAIGHT)
-
-
 class ByBatch(Call):
     """A network in evaluation, nothing dropped, that is normalised by the batch's own statistics."""
 
@@ -116,24 +82,69 @@ class ByBatch(Call):
         return super().__call__(*inputs, training=True, **options)
 
 
-def hessian_products(search, batch):
-    """A function of a vector, the Hessian times it, both in double precision; arguments as in `of_search`."""
-    inputs = search.task.inputs(search.supernet, batch, None, VALID, penalized=False, restart=True)
-    weights, alphas = search.weights_vector(), search.alphas.value
-    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as outer:
-        outer.watch(alphas)
-        with tf.GradientTape(watch_accessed_variables=False) as inner:
-            inner.watch(alphas)
-            call = ByBatch(search.supernet, weights, search.mixing_of(alphas))
-            loss, _ = search.task.loss(call, inputs, training=False)
-        gradient = inner.gradient(loss, alphas)
+class Hessian:
+    """The Hessian of a search's validation loss on one batch, all tables of architecture parameters together.
 
-    def product(vector):
-        along = tf.constant(vector, alphas.dtype)
-        try:
-            result = outer.gradient(gradient, alphas, along, unconnected_gradients="zero")
-        except LookupError as error:
-            raise UserError(f"{_REFUSED}{error}") from None
-        return result.numpy().astype(np.float64)
+    The loss is that of the architecture's step without what is random: batch statistics, mixing weights as in
+    validation, no dropout, no penalty. Second derivatives are exact, and taken eagerly. In a graph, those through max
+    pooling come out as zero (TensorFlow 2.21: the kernel of MaxPoolGradGrad clears its result, and a graph lets it
+    write that over its input where nothing else needs the input any more).
 
-    return product
+    Args:
+        search: a `Darts`.
+        batch: one of its batches of validation data, as the data set gives it.
+    """
+
+    def __init__(self, search, batch):
+        self.search, self.batch = search, batch
+
+    def products(self):
+        """A function of a vector, the Hessian as the search is now times it, both in double precision.
+
+        The passes forward and back are kept as long as the function is, so that each product is but one more pass.
+        """
+        search = self.search
+        inputs = search.task.inputs(search.supernet, self.batch, None, VALID, penalized=False, restart=True)
+        weights, alphas = search.weights_vector(), search.alphas.value
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as outer:
+            outer.watch(alphas)
+            with tf.GradientTape(watch_accessed_variables=False) as inner:
+                inner.watch(alphas)
+                call = ByBatch(search.supernet, weights, search.mixing_of(alphas))
+                loss, _ = search.task.loss(call, inputs, training=False)
+            gradient = inner.gradient(loss, alphas)
+
+        def times(vector):
+            along = tf.constant(vector, alphas.dtype)
+            try:
+                result = outer.gradient(gradient, alphas, along, unconnected_gradients="zero")
+            except LookupError as error:
+                raise UserError(f"{_REFUSED}{error}") from None
+            return result.numpy().astype(np.float64)
+
+        return times
+
+    def check(self):
+        """Raises UserError for an operation without a second derivative, or with a gradient that is none of its result.
+
+        It takes two products.
+        """
+        size, times = self.search.alphas.shape[0], self.products()
+        one, other = np.random.default_rng(self.search.seed).normal(size=(2, size)) / np.sqrt(size)
+        first, second = times(one), times(other)
+        if abs(other @ first - one @ second) > SYMMETRIC * (np.linalg.norm(first) + np.linalg.norm(second)):
+            raise UserError(_REFUSED + _STRAIGHT)
+
+    def largest(self, tolerance=TOLERANCE):
+        """Its largest eigenvalue as the search is now, an `Eigenvalue`.
+
+        Args:
+            tolerance: as in `largest_eigenvalue`.
+
+        Raises:
+            UserError: as of `check`.
+        """
+        found = largest_eigenvalue(self.products(), self.search.alphas.shape[0], self.search.seed, tolerance)
+        if found.asymmetry > SYMMETRIC:
+            raise UserError(_REFUSED + _STRAIGHT)
+        return found

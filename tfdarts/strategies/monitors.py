@@ -144,17 +144,17 @@ class Costly(keras.callbacks.Callback):
 
     def __init__(self, batch, gap, every):
         super().__init__()
-        self.make_batch, self.gap, self.every, self.batch, self.warned = batch, gap, every, None, False
+        self.batch, self.gap, self.every, self.hessian, self.warned = batch, gap, every, None, False
 
     def on_train_begin(self, logs=None):
-        if self.make_batch is not None and self.batch is None:
-            self.batch = self.make_batch()
-            curvature.check(self.model, self.batch)
+        if self.batch is not None and self.hessian is None:
+            self.hessian = curvature.Hessian(self.model, self.batch())
+            self.hessian.check()
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch % self.every:
             return
-        if self.batch is not None:
+        if self.hessian is not None:
             logs["eigenvalue"] = self._eigenvalue(epoch)
             self.model.memory.add(epoch, logs["eigenvalue"], self.model.alphas.numpy())
             self._warn(epoch)
@@ -162,7 +162,7 @@ class Costly(keras.callbacks.Callback):
             logs["gap"] = self.gap(self.model)
 
     def _eigenvalue(self, epoch):
-        found = curvature.of_search(self.model, self.batch)
+        found = self.hessian.largest()
         if not found.converged:
             print(
                 f"warning: after {curvature.MOST_PRODUCTS} products the largest eigenvalue of the Hessian after epoch "
@@ -180,8 +180,8 @@ class Costly(keras.callbacks.Callback):
         if place is not None and epochs[place] >= search.memory.first.numpy():
             self.warned = True
             print(
-                f"warning: the largest eigenvalue of the Hessian has risen by more than {robust_darts.FACTOR} times by "
-                f"epoch {epoch + 1}, which is how collapse begins; --stop eigenvalue would have stopped here, with the "
+                f"warning: by epoch {epoch + 1} the largest eigenvalue of the Hessian has risen to more than "
+                f"{robust_darts.FACTOR} times what it was, which is how collapse begins; --stop eigenvalue would have stopped here, with the "
                 f"genotype of epoch {epochs[place] + 1}",
                 file=sys.stderr,
             )
@@ -212,7 +212,7 @@ class Monitor(keras.callbacks.Callback):
             self.warned = True
             print(
                 f"warning: {found['skips_normal']} edges of the normal cell are skip connections after epoch "
-                f"{epoch + 1}, which is how DARTS collapses; --stop skips would have stopped it, --stop eigenvalue sees "
-                "it coming, and docs/strategies.md names parts that prevent it",
+                f"{epoch + 1}, which is how DARTS collapses; --stop skips would have stopped it, --stop eigenvalue "
+                "sees it coming, and docs/strategies.md names parts that prevent it",
                 file=sys.stderr,
             )

@@ -142,8 +142,9 @@ class Learner(keras.Model):
 
     @property
     def over(self):
-        """Where a run ended before its last epoch and cannot go on, by name `stopped_after_epoch` and what else there is
-        to say; None if it did not."""
+        """Of a run that ended before its last epoch and cannot go on: what is to be said of that, a dictionary of ints
+        with `stopped_after_epoch`; None of any other.
+        """
         return None
 
     def take_best(self):

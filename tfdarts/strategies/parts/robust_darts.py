@@ -145,7 +145,7 @@ class RiseStop(Part):
 
 
 class Adaptive(RiseStop):
-    """Goes back to the earlier epoch, under three times the weight decay, as long as that is not above the largest.
+    """Goes back to the earlier epoch under three times the weight decay, as long as that is not above the largest.
 
     Args:
         factor, delta: as in `named`.
@@ -188,8 +188,8 @@ class GoBack(keras.callbacks.Callback):
         epochs, _ = self.model.memory.known()
         if len(epochs) and not self.states.has(int(epochs[-1])):
             raise UserError(
-                "the states that a search by --stop adaptive could go back to were dropped at its end, so that --epochs "
-                "can no longer grow; start a new run"
+                "the states that this search by --stop adaptive could go back to were dropped at its end, so that "
+                "--epochs can no longer grow; start a new run"
             )
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -246,7 +246,9 @@ class States:
             temporary.write_bytes(buffer.getvalue())
             temporary.replace(self._path(epoch))
         except OSError as error:
-            raise UserError(f"cannot write into {self.folder}: {error.strerror}; the last checkpoint is intact") from None
+            raise UserError(
+                f"cannot write into {self.folder}: {error.strerror}; the last checkpoint is intact"
+            ) from None
         for path in self.folder.glob("epoch_*.npz"):
             number = int(path.stem.split("_")[1]) - 1
             if number not in needed and number < epoch - 2 * self.reach:
