@@ -181,8 +181,8 @@ class Costly(keras.callbacks.Callback):
             self.warned = True
             print(
                 f"warning: by epoch {epoch + 1} the largest eigenvalue of the Hessian has risen to more than "
-                f"{robust_darts.FACTOR} times what it was, which is how collapse begins; --stop eigenvalue would have stopped here, with the "
-                f"genotype of epoch {epochs[place] + 1}",
+                f"{robust_darts.FACTOR} times what it was, which is how collapse begins; --stop eigenvalue "
+                f"would have stopped here, with the genotype of epoch {epochs[place] + 1}",
                 file=sys.stderr,
             )
 
