@@ -1,14 +1,16 @@
 """Times one search step on the CPU or GPU that is there.
 
-    python3 benchmarks/search_step.py [--only KIND] [--against "python torch_search_step.py"]
+    python3 benchmarks/search_step.py [--only KIND] [--monitors 1] [--against "python torch_search_step.py"]
 
 Prints one JSON line per kind of step, each measured in a process of its own. With `--against`, another program that
-prints such lines takes turns with ours, and a last line per kind has the ratios.
+prints such lines takes turns with ours, and a last line per kind has the ratios. With `--monitors 1`, the lines also
+say how many steps one measurement of the eigenvalue, and one of the gap on a batch, cost.
 """
 
 import argparse
 import pathlib
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
@@ -45,7 +47,7 @@ def one_kind(args):
     def pure():  # loss, gradients and new statistics of a weight step, without the optimizer
         darts._both(weights, darts.alphas.value, ((*batch, {}), None))
 
-    return measure.measure(
+    line = measure.measure(
         args.only,
         lambda: darts.train_step,
         lambda: (batches.next(), batches.next()),
@@ -55,6 +57,29 @@ def one_kind(args):
         functions[args.only],
         pure if args.only == "weights" else None,
     )
+    return line | (monitors(darts, batches, line["median_seconds"]) if args.monitors else {})
+
+
+def monitors(darts, batches, step):
+    """What the costly monitors cost in multiples of a step of so many seconds."""
+    from tfdarts.strategies.curvature import Hessian
+    from tfdarts.strategies.monitors import Gap
+
+    batch = batches.next()
+    gap = Gap([batch])
+    gap(darts)  # traces
+    hessian = Hessian(darts, batch)
+    hessian.check()
+    start = time.perf_counter()
+    found = hessian.largest()
+    between = time.perf_counter()
+    gap(darts)
+    end = time.perf_counter()
+    return {
+        "eigenvalue_in_steps": round((between - start) / step, 1),
+        "eigenvalue_products": found.products,
+        "gap_of_a_batch_in_steps": round((end - between) / step, 2),
+    }
 
 
 if __name__ == "__main__":
@@ -64,5 +89,6 @@ if __name__ == "__main__":
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--mixing", default="softmax", choices=("softmax", "sigmoid", "gumbel", "dirichlet"))
     parser.add_argument("--perturb", default="none", choices=("none", "random", "adversarial"))
+    parser.add_argument("--monitors", type=int, default=0, choices=(0, 1), help="1: time the costly monitors, too")
     parser.add_argument("--partial_channels", type=int, default=1, help="with edge normalisation, if above 1")
     measure.main(parser, KINDS, one_kind)

@@ -53,6 +53,7 @@ nb201::test_changed_candidates_are_noticed[conv]
 nb201::test_changed_candidates_are_noticed[nb201]
 package::test_a_network_of_a_shipped_genotype_is_estimated_from_an_empty_folder
 renet::test_search_on_images_that_are_not_square
+robust_darts::test_a_search_goes_back_under_more_weight_decay_also_after_a_kill
 run::test_a_killed_run_goes_on_to_the_same_bits[second]
 run::test_a_killed_run_goes_on_to_the_same_bits[train]
 spaces::test_a_killed_run_goes_on_to_the_same_bits[renet-search]

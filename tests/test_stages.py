@@ -227,6 +227,7 @@ def test_more_epochs_once_the_second_stage_has_begun_are_refused():
         ({"stages": "fresh", "stage_candidates": "5,3", "arch_begin": 5}, "--arch_begin must be below the 5 epochs"),
         ({"stages": "fresh", "stage_candidates": "5,3", "select": "perturbation"}, "not go with --select perturbation"),
         ({"stages": "in_place", "stage_candidates": "5,3", "stage_partial_channels": "2,3,1"}, "3 too"),
+        ({"stages": "fresh", "stage_candidates": "5,3", "stop": "eigenvalue", "epochs": 60}, "with --stop eigenvalue"),
         ({"max_skips": 1}, "--max_skips has no meaning with --select magnitude"),
         (
             {"stages": "fresh", "stage_candidates": "5,3", "skip_dropout": "0,0,0.5", "mixing": "gumbel"},

@@ -36,6 +36,8 @@ class Search:
         choices: dictionary from table to a tuple of `layers.choices.Choice`, what its rows and columns are.
         folder: `pathlib.Path` of the run; None without a log folder.
         model: the Keras model that searched: a `Darts` or an `Enas`.
+        stopped: of a search that ended before the eigenvalue rose (RobustDARTS) a dictionary with the epoch that it
+            stopped after, `stopped_after_epoch`, and the one whose genotype it is, `genotype_of_epoch`; otherwise None.
     """
 
     genotype: Genotype
@@ -44,6 +46,7 @@ class Search:
     choices: dict
     folder: pathlib.Path | None
     model: keras.Model
+    stopped: dict | None = None
 
     def _repr_html_(self):
         return "".join(svgs(self.genotype))
@@ -124,8 +127,13 @@ def fit_search(job, settings, folder, callbacks=()):
     callbacks = (*callbacks, GenotypeCallback(folder)) if folder else callbacks
     fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
     model, path = fitted.model, folder.folder if folder else None
+    model.take_best()
+    if job.states is not None:
+        job.states.clear()
     mixing = {name: np.asarray(table) for name, table in model.mixing().items()}
-    return Search(model.genotype(), fitted.history, mixing, model.choices, path, model)
+    if folder and model.over:
+        folder.save_json("stop.json", model.over)
+    return Search(model.genotype(), fitted.history, mixing, model.choices, path, model, model.over)
 
 
 def random_genotypes(

@@ -155,18 +155,30 @@ class Sgd(keras.layers.Layer):
         learning_rate: of the first step; whoever steps hands in the rate that holds then.
         momentum, weight_decay, nesterov: as in `sgd`.
         grad_clip: largest norm of the gradient.
+        decay_varies: whether the weight decay is a variable, which may be assigned to.
     """
 
     def __init__(
-        self, learning_rate, momentum=0.0, weight_decay=0.0, grad_clip=math.inf, nesterov=False, name="sgd"
+        self,
+        learning_rate,
+        momentum=0.0,
+        weight_decay=0.0,
+        grad_clip=math.inf,
+        nesterov=False,
+        decay_varies=False,
+        name="sgd",
     ):
         super().__init__(name=name)
+        self.decay_varies = decay_varies
         self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay
         self.grad_clip, self.nesterov = grad_clip, nesterov
 
     def build(self, size):
         """Makes the buffer for weights `(size,)`."""
         self.buffer = self.add_weight(name="momentum", shape=(size,), initializer="zeros", trainable=False)
+        if self.decay_varies:
+            start = keras.initializers.Constant(self.weight_decay)
+            self.weight_decay = self.add_weight(name="weight_decay", shape=(), initializer=start, trainable=False)
         self.built = True
 
     def update(self, weights, gradient, rate, count):

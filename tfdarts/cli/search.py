@@ -58,6 +58,9 @@ def search(values, _):
     print(f"searching the space {settings.space}, {how(settings)}, run in {folder.folder}")
     found = api.fit_search(job, settings, folder)
     finish(folder, found.genotype, settings)
+    if found.stopped:
+        after, taken = found.stopped["stopped_after_epoch"], found.stopped["genotype_of_epoch"]
+        print(f"the search stopped after epoch {after}, with the genotype of epoch {taken}")
 
 
 def how(settings):

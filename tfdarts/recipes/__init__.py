@@ -19,11 +19,12 @@ from tfdarts.recipes import (
     nb201,
     p_darts,
     pc_darts,
+    robust_darts,
     smooth_darts,
 )
 
 PAPERS = (
-    *(darts, att_darts, pc_darts, p_darts, gdas, drnas, smooth_darts, beta_darts, fair_darts, darts_pt),
+    *(darts, att_darts, pc_darts, p_darts, gdas, drnas, smooth_darts, beta_darts, fair_darts, darts_pt, robust_darts),
     *(enas, dartsrenet, nb201),
 )
 RECIPES = {each.name: each for paper in PAPERS for each in paper.RECIPES}

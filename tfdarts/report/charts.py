@@ -6,7 +6,7 @@ from tfdarts.report.canvas import FAINT, INK, QUIET, Canvas, colors, text_width
 from tfdarts.runs.history import candidates
 
 
-def curves(title, series, unit="epoch", width=546, height=280):
+def curves(title, series, unit="epoch", width=546, height=280, marks=None):
     """One chart with a line per series, and a legend with each line's last value.
 
     Args:
@@ -14,6 +14,7 @@ def curves(title, series, unit="epoch", width=546, height=280):
         series: name to a list of `(epoch, value)`; a value that is not finite (or beyond 1e100) interrupts its line.
         unit: what is counted from left to right.
         width, height: of the whole drawing, in pixels.
+        marks: epoch to a few words that stand at a vertical line there; one outside of what is drawn is left out.
 
     Returns:
         `Canvas`.
@@ -29,6 +30,8 @@ def curves(title, series, unit="epoch", width=546, height=280):
     counts = all(type(value) is int for points in everything for _, value in points)
     _axes(canvas, frame, x_range, y_range, 11, counts)
     canvas.text(frame[0] + frame[2] / 2, frame[1] + frame[3] + 30, unit, 11, QUIET)
+    for place, (epoch, words) in enumerate(sorted((marks or {}).items())):
+        _mark(canvas, frame, x_range, epoch, words, place)
     for name, points in series.items():
         _plot(canvas, frame, x_range, y_range, points, palette[name], 2, 20)
     _legend(canvas, rows, 10, height - 13)
@@ -111,6 +114,17 @@ def _axes(canvas, frame, x_range, y_range, size, counts):
             canvas.line([(at, y + height), (at, y + height + 4)], QUIET, 1)
             canvas.text(at, y + height + 12, f"{value:.0f}", size, QUIET)
     canvas.line([(x, y), (x, y + height), (x + width, y + height)], QUIET, 1)
+
+
+def _mark(canvas, frame, x_range, epoch, words, place):
+    """A vertical line at an epoch, with words beside it, each mark's a line below those of the one before."""
+    x, y, width, height = frame
+    share = (epoch - x_range[0]) / (x_range[1] - x_range[0])
+    if not 0 <= share <= 1:
+        return
+    at, left = x + width * share, share > 0.5
+    canvas.line([(at, y), (at, y + height)], QUIET, 1)
+    canvas.text(at + (-4 if left else 4), y + 8 + 14 * (place % 8), words, 11, QUIET, "end" if left else "start")
 
 
 def _plot(canvas, frame, x_range, y_range, points, color, line, dots):

@@ -19,7 +19,6 @@ def comparison(histories):
     head += "".join(f'<th class="number">{name}</th>' for name in ("seed", *names)) + "<th>genotype</th>"
     rows = []
     for number, run in enumerate(histories):
-        genotypes = list(run.cells().values())
         values = [value or "&ndash;" for _, value in facts.outcome(run)]
         link = f'<a href="#run{number}">{_name(run)}</a>'
         kind = "training" if run.training else f"search by {text(run.config.get('strategy', 'darts'))}"
@@ -31,7 +30,7 @@ def comparison(histories):
             f"<tr><td>{link}</td><td>{kind}</td><td>{text(run.config.get('recipe'))}</td>"
             f'<td class="number">{text(run.config.get("seed"))}</td>'
             + "".join(f'<td class="number">{value}</td>' for value in values)
-            + f"<td>{_fingerprint(genotypes[-1]) if genotypes and run.unit == 'epoch' else '&ndash;'}</td></tr>"
+            + f"<td>{_fingerprint(run.newest) if run.newest and run.unit == 'epoch' else '&ndash;'}</td></tr>"
         )
     hint = '<p class="quiet">The same eight characters mean the same genotype.</p>'
     return f"<h3>Comparison</h3>{_table(head, rows)}{hint}{_common_curves(histories)}{_differences(histories)}"

@@ -73,7 +73,8 @@ def outcome(run):
         A list of `(what, value)` as HTML, the value empty where it is not known (yet).
     """
     last, results = run.metrics[-1] if run.metrics else {}, run.results or {}
-    genotypes = list(run.cells().values()) if run.unit == "epoch" else []
+    found = run.newest if run.unit == "epoch" else None
+    taken = last.get("genotype_of_epoch")
     epochs = f"{run.epochs}" if run.epochs == run.total else f"{run.epochs} of {text(run.total)}"
     return [
         ("epochs", epochs if run.unit == "epoch" else ""),
@@ -84,7 +85,8 @@ def outcome(run):
         ("mean reward", _number(last.get("mean_reward"))),
         ("mean reward of uniform draws", _number(last.get("uniform_reward"))),
         ("parameters", _count(results.get("parameters"))),
-        ("skip connections", str(genotypes[-1].skip_connections()) if genotypes else ""),
+        ("genotype taken", f"that of epoch {taken:.0f}" if is_number(taken) else ""),
+        ("skip connections", str(found.skip_connections()) if found else ""),
         ("time", _time(results.get("seconds", last.get("seconds")))),
     ]
 

@@ -23,7 +23,10 @@ GROUPS = (
     ("Accuracy", "accuracy|^top"),
     ("Reward", "reward"),
     ("Learning rate", "learning_rate"),
+    ("Largest eigenvalue of the Hessian", "^eigenvalue"),
+    ("Accuracy lost by discretising", "^gap$"),
 )
+MARKED = {"genotype_of_epoch": "genotype taken", "went_back_to": "gone back to"}  # metrics that name an epoch
 
 
 def page(histories, commands):
@@ -166,11 +169,17 @@ def _shade(share):
 
 def _curve_section(run):
     groups = {title: [] for title, _ in GROUPS}
-    for name in dict.fromkeys(name for line in run.metrics for name in line if name not in ("epoch", "seconds")):
+    for name in dict.fromkeys(
+        name for line in run.metrics for name in line if name not in ("epoch", "seconds", *MARKED)
+    ):
         title = next((title for title, pattern in GROUPS if re.search(pattern, name)), name)
         groups.setdefault(title, []).append(name)
     drawn = [
-        charts.curves(title, {name: [(x["epoch"], x[name]) for x in run.metrics if name in x] for name in names})
+        charts.curves(
+            title,
+            {name: [(x["epoch"], x[name]) for x in run.metrics if name in x] for name in names},
+            marks=_marks(run) if names[0].startswith("eigenvalue") else None,
+        )
         for title, names in groups.items()
         if names
     ]
@@ -180,6 +189,11 @@ def _curve_section(run):
     if not drawn:
         return '<h3>Curves</h3><p class="note">No curves to show: no epoch has ended yet.</p>'
     return f'<h3>Curves</h3><div class="charts">{"".join(chart.svg() for chart in drawn)}</div>'
+
+
+def _marks(run):
+    """The epochs whose genotype was taken, or whose state was gone back to: epoch to words."""
+    return {line[name]: words for name, words in MARKED.items() for line in run.metrics if name in line}
 
 
 def _weight_section(run, palette):

@@ -72,9 +72,13 @@ def _fit(folder, job, epochs, checkpoint_minutes, callbacks, values, seconds):
     """
     model, batches, steps, whole = job.model, job.batches, job.steps, epochs + job.further_epochs
     epochs = job.following.epoch if job.following else whole
+    if folder and job.states is not None:
+        job.states.open(folder.folder)
     epoch, batch = divmod(int(model.step.numpy()), steps)
     if folder:
         folder.forget_after(epoch)
+    if model.over:
+        return Fitted(seconds, {}, model)
     keep = CheckpointCallback(folder, steps, whole, checkpoint_minutes, values if batch else None, seconds)
     metrics = MetricsCallback(folder, keep)
     callbacks = [LearningRateCallback(job.schedule, job.first), *job.callbacks, *callbacks, metrics, keep]

@@ -58,6 +58,11 @@ class History:
         """Epoch to `Genotype`, of a training its one genotype; empty where there is none yet."""
         return self.genotypes or ({self.epochs: self.genotype} if self.genotype else {})
 
+    @property
+    def newest(self):
+        """The genotype that there is: what a search found, before its end the last epoch's; None if there is none."""
+        return self.genotype or next(reversed(self.cells().values()), None)
+
     def operations(self):
         """Names of all operations, in the order of the tables of mixing weights, then of the cells."""
         tables = [table for line in self.mixing for table in line["tables"].values()]

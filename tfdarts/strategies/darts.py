@@ -10,8 +10,18 @@ from tfdarts import optimizers
 from tfdarts.layers import choices
 from tfdarts.options import OptionError
 from tfdarts.strategies import hypergradient, stages
-from tfdarts.strategies.monitors import Monitor
-from tfdarts.strategies.parts import HOOKS, SINGLE, Moment, chosen, darts_pt, overriding, p_darts, softmax
+from tfdarts.strategies.monitors import Monitor, asked, costly
+from tfdarts.strategies.parts import (
+    HOOKS,
+    SINGLE,
+    Moment,
+    chosen,
+    darts_pt,
+    overriding,
+    p_darts,
+    robust_darts,
+    softmax,
+)
 from tfdarts.tasks.base import TRAIN, VALID
 from tfdarts.training.job import Job
 from tfdarts.training.learner import Call, Learner
@@ -38,6 +48,8 @@ class Darts(Learner):
         masks: dictionary from table to bools of its `choices.shape`, which candidates a search may weigh at first; None
             for all. Given one, the masks are variables that a part may change.
         decides: whether operations and edges are decided on one by one (`parts.darts_pt`).
+        remembers: None, or a dictionary with the `delta` and `start` of `parts.robust_darts.Memory`: a `memory` of what
+            is measured in the search is kept.
         seed: of the architecture parameters' start, 1e-3 * N(0, 1) unless a part has another, and of all random
             numbers.
         epochs: int, of the whole search.
@@ -57,6 +69,7 @@ class Darts(Learner):
         parts=(),
         masks=None,
         decides=False,
+        remembers=None,
         seed=0,
         epochs=1,
         first_step=0,
@@ -89,6 +102,8 @@ class Darts(Learner):
             self.mask = self.add_weight(name="mask", shape=(size,), initializer=start, trainable=False)
         self.arch_optimizer = arch_optimizer or optimizers.Adam(3e-4, (0.5, 0.999), 1e-3, name="arch_adam")
         self.arch_optimizer.build(size)
+        self.stops_on_rise = any(isinstance(part, robust_darts.RiseStop) for part in parts)
+        self.memory = None if remembers is None else robust_darts.Memory(size, **remembers)
         self.arch_step = self.step
         if begin or first_step:
             self.arch_step = self.add_weight(
@@ -116,6 +131,25 @@ class Darts(Learner):
     def choices(self):
         """The choices that the architecture consists of: table of mixing weights to a tuple of `Choice`."""
         return self.supernet.choices
+
+    @property
+    def over(self):
+        if self.memory is None or not self.memory.over.numpy():
+            return None
+        last, named = self.memory.epochs.numpy()[-1], self.memory.named.numpy()
+        return {"stopped_after_epoch": int(last) + 1, "genotype_of_epoch": int(named) + 1}
+
+    def take_best(self):
+        """Sets the architecture parameters to those of the epoch that a part named, if one did."""
+        if self.memory is not None and self.memory.named.numpy() != robust_darts.NOTHING:
+            self.alphas.assign(self.memory.named_alphas())
+
+    def rewound(self):
+        """The variables that a search that goes back sets: weights, statistics, architecture, their optimizers."""
+        layers = (self.supernet, self.weight_optimizer, self.arch_optimizer, self.task)
+        decay = self.weight_optimizer.weight_decay
+        found = [variable for layer in layers for variable in layer.variables if variable is not decay]
+        return [*found, self.alphas, *([self.arch_step] if self.begin else [])]
 
     def moment(self, part):
         """The `Moment` of this step's passes on a training or a validation batch; None if no part asks for it."""
@@ -391,12 +425,21 @@ def single(space, data, stream, stage, parts, candidates=None):
     restricted = {} if candidates is None else {"candidates": candidates}
     supernet = space.supernet(data.inputs, **edges_of(space, parts), **restricted, **settings.pick(space.supernet))
     task = data.search_task(supernet, **dropout_of(stage), **settings.pick(data.search_task))
-    sgd = optimizers.Sgd(**space.weight_sgd(**settings.pick(space.weight_sgd)))
+    back = next((part for part in parts if isinstance(part, robust_darts.Adaptive)), None)
+    sgd = optimizers.Sgd(**space.weight_sgd(**settings.pick(space.weight_sgd)), decay_varies=back is not None)
     clip = sgd.grad_clip if space.clips_virtual_step else math.inf
     model = search(supernet, task, sgd, clip, parts, stage.first_epoch * stream.steps, **settings.pick(search))
     schedule = optimizers.schedule(**settings.pick(optimizers.schedule))
-    callbacks = (WarmUp(), Monitor(), *space.search_callbacks(**settings.pick(space.search_callbacks)), Stop())
-    made = Job(model, stream.batches, stream.steps, schedule, stream.validation, callbacks)
+    states = back and back.states
+    callbacks = (
+        WarmUp(),
+        *([robust_darts.GoBack(states)] if states else []),
+        Monitor(),
+        *space.search_callbacks(**settings.pick(space.search_callbacks)),
+        *costly(stream, **settings.pick(costly)),
+        Stop(),
+    )
+    made = Job(model, stream.batches, stream.steps, schedule, stream.validation, callbacks, states=states)
     return darts_pt.projected(made, **settings.pick(darts_pt.projected)) if model.kept is not None else made
 
 
@@ -438,6 +481,10 @@ def search(
     arch_grad_clip,
     arch_begin,
     select="magnitude",
+    monitors="",
+    stop="none",
+    stop_delta=robust_darts.DELTA,
+    stop_start=robust_darts.START,
     seed,
     epochs,
     jit_compile,
@@ -447,6 +494,8 @@ def search(
     order, clips = "second" if unrolled else "first", {"unrolled_clip": unrolled_clip}
     clips["arch_clip"] = arch_grad_clip or math.inf
     options = clips | {"begin": arch_begin, "parts": parts, "decides": select == "perturbation"}
+    if "eigenvalue" in asked(monitors, stop):
+        options["remembers"] = {"delta": stop_delta, "start": stop_start}
     model = Darts(supernet, task, sgd, order, adam, **options, seed=seed, epochs=epochs, first_step=first_step)
     model.compile(jit_compile=jit_compile)
     return model

@@ -19,6 +19,11 @@ def strategy(default):
     }
 
 
+_RISE = ("stop", "eigenvalue", "adaptive")
+_STOPS = (
+    "eigenvalue (RobustDARTS: when the largest eigenvalue of the Hessian has risen, with the genotype of the epoch "
+    "before the rise); adaptive (the same, but go on from that epoch with three times the weight decay, up to 0.0243)"
+)
 DARTS = strategy("darts") | {
     "unrolled": Option(False, "second-order search: look one step of the weights ahead"),
     "arch_learning_rate": Option(3e-4, "learning rate of the Adam that steps the architecture parameters"),
@@ -61,6 +66,19 @@ DARTS = strategy("darts") | {
         kind=float,
         only_with=("penalty", "beta", "zero_one", "zero_one_l1", "kl"),
     ),
+    "monitors": Option(
+        "",
+        "what is measured besides at the end of an epoch, with commas between: eigenvalue (the largest of the Hessian "
+        "of the validation loss with respect to the architecture); gap (validation accuracy that the supernet loses "
+        "when its cell is discretised)",
+    ),
+    "monitor_every": Option(1, "epochs from one measurement of --monitors, or for --stop, to the next"),
+    "stop": Option("none", f"when a search stops early: none; {_STOPS}", choices=("none", *_RISE[1:])),
+    "stop_factor": Option(1.3, "rise of the smoothed eigenvalue at which a search stops", only_with=_RISE),
+    "stop_delta": Option(4, "measurements over which the rise is looked for", only_with=_RISE),
+    "stop_start": Option(
+        10, "first epoch, counted from 0, whose genotype may be taken at a stop", zero=True, only_with=_RISE
+    ),
 }
 CELLS = {
     "restrict": Option(
@@ -80,8 +98,9 @@ CELLS = {
     ),
     "stop": Option(
         "none",
-        "when a search stops early: none; skips (DARTS+: when the normal cell has --stop_skips skip connections)",
-        choices=("none", "skips"),
+        f"when a search stops early: none; skips (DARTS+: when the normal cell has --stop_skips skip connections); "
+        f"{_STOPS}",
+        choices=("none", "skips", *_RISE[1:]),
     ),
     "stop_skips": Option(2, "skip connections at which a search stops", only_with=("stop", "skips")),
     "projection_every": Option(

@@ -11,6 +11,7 @@ import numpy as np
 from tfdarts import naming, optimizers
 from tfdarts.errors import UserError
 from tfdarts.options import OptionError, Settings
+from tfdarts.strategies.monitors import RISES
 from tfdarts.training.job import Following
 
 KINDS = ("normal", "reduce")
@@ -68,6 +69,8 @@ def check(values):
         return
     if not values["stage_candidates"]:
         raise OptionError(f"--stages {values['stages']} needs --stage_candidates: how many an edge keeps, as in 5,3.")
+    if values["stop"] in RISES:
+        raise OptionError(f"--stages does not go with --stop {values['stop']}, which looks back over one supernet.")
     if values["select"] == "perturbation":
         raise OptionError("--stages does not go with --select perturbation, which goes on with one supernet.")
     if values["skip_dropout"] and values["mixing"] == "gumbel":

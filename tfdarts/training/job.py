@@ -34,6 +34,7 @@ class Job(typing.NamedTuple):
         further_epochs: epochs behind those that were asked for.
         first: epoch of the run from which the model and the schedule count theirs.
         following: `Following`, or None if the job is the run's last.
+        states: what keeps states that the run may go back to, and is to know its folder; or None.
     """
 
     model: keras.Model
@@ -45,3 +46,4 @@ class Job(typing.NamedTuple):
     further_epochs: int = 0
     first: int = 0
     following: Following | None = None
+    states: typing.Any = None

@@ -140,6 +140,16 @@ class Learner(keras.Model):
         """The network that validation and tests run: a `Call` or `InPlace`."""
         return InPlace(self.network)
 
+    @property
+    def over(self):
+        """Of a run that ended before its last epoch and cannot go on: what is to be said of that, a dictionary of ints
+        with `stopped_after_epoch`; None of any other.
+        """
+        return None
+
+    def take_best(self):
+        """Sets the model to what a run that has ended gives: here, it stays as it is after the last step."""
+
     def test_step(self, data):
         self.task.test(self.evaluated_network(), data, self.update_metrics)
         return self.results()

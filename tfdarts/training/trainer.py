@@ -38,9 +38,6 @@ class Trainer(Learner):
         self.update_metrics(result)
         return self.results()
 
-    def take_best(self):
-        """Sets the network to the weights that are to be tested and saved: here, the last ones."""
-
 
 class AveragedTrainer(Trainer):
     """Trains a language model by SGD, and from the non-monotonic trigger on by averaged SGD (AWD-LSTM, section 4).

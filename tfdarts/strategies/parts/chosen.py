@@ -6,7 +6,17 @@ Each function here makes the part of one hook, or None for plain DARTS, from opt
 import inspect
 
 from tfdarts.options import OptionError
-from tfdarts.strategies.parts import beta_darts, darts_plus, drnas, fair_darts, gdas, p_darts, smooth_darts
+from tfdarts.strategies.monitors import RISES, asked
+from tfdarts.strategies.parts import (
+    beta_darts,
+    darts_plus,
+    drnas,
+    fair_darts,
+    gdas,
+    p_darts,
+    robust_darts,
+    smooth_darts,
+)
 
 MIXINGS = {"sigmoid": fair_darts.Sigmoid, "dirichlet": drnas.Dirichlet}
 PENALTIES = {
@@ -60,8 +70,12 @@ def penalty_part(*, penalty, penalty_weight):
     return PENALTIES[penalty]() if penalty_weight is None else PENALTIES[penalty](penalty_weight)
 
 
-def stop_part(*, stop="none", stop_skips=0):
-    """The part that stops a search; spaces without convolutional cells have no such options."""
+def stop_part(*, stop="none", stop_skips=0, stop_factor=1.3, stop_delta=4, monitor_every=1):
+    """The part that stops a search; a space of one's own may have no such options."""
+    if stop == "eigenvalue":
+        return robust_darts.RiseStop(stop_factor, stop_delta)
+    if stop == "adaptive":
+        return robust_darts.Adaptive(stop_factor, stop_delta, monitor_every)
     return darts_plus.SkipStop(stop_skips) if stop == "skips" else None
 
 
@@ -100,4 +114,43 @@ def check(values):
         raise OptionError(
             f"--arch_begin must be below --epochs ({values['epochs']}), or the architecture never learns. "
             f"Received: {values['arch_begin']}."
+        )
+    check_monitors(values)
+
+
+def check_monitors(values):
+    """Raises OptionError for monitors, and a stop that rests on them, that do not go with other options.
+
+    Args:
+        values: as in `check`; a space of one's own may lack some.
+    """
+    stop, every = values.get("stop", "none"), values.get("monitor_every", 1)
+    names = asked(values.get("monitors", ""), stop)
+    if every != 1 and not names:
+        raise OptionError("--monitor_every has no meaning without --monitors, or --stop eigenvalue or adaptive.")
+    if "eigenvalue" in names and values["mixing"] == "gumbel":
+        raise OptionError(
+            "--mixing gumbel has no Hessian, since one operation an edge is drawn; leave eigenvalue out of --monitors "
+            "and --stop."
+        )
+    if "gap" in names and values.get("partial_channels", 1) > 1 and not values.get("edge_normalization"):
+        raise OptionError(
+            "--monitors gap with --partial_channels needs --edge_normalization: without it the channels that pass "
+            "cannot be taken from an edge that the cell drops."
+        )
+    if stop not in RISES:
+        return
+    if values.get("select") == "perturbation":
+        raise OptionError(f"--stop {stop} needs --select magnitude: no earlier epoch has a cell by perturbation.")
+    first = -(-values["stop_start"] // every) * every + (values["stop_delta"] + robust_darts.WINDOW // 2) * every
+    if first >= values["epochs"]:
+        raise OptionError(
+            f"--stop {stop} can decide after {first + 1} epochs at the earliest, of {values['epochs']}; give more "
+            "--epochs, or a smaller --stop_start, --stop_delta or --monitor_every."
+        )
+    decay = values.get("weight_decay", values.get("wdecay"))
+    if stop == "adaptive" and not 0 < decay <= robust_darts.LARGEST_DECAY:
+        raise OptionError(
+            f"--stop adaptive needs a weight decay above 0 and at most {robust_darts.LARGEST_DECAY}, which it raises. "
+            f"Received: {decay}."
         )
