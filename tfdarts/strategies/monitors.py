@@ -71,7 +71,7 @@ def asked(monitors, stop):
 
 
 def discretised(search):
-    """Mixing weights with which the supernet is the cell a search would give now: 1 where an edge has an operation, else 0.
+    """Mixing weights under which the supernet is the cell of a search: 1 where an edge has an operation, else 0.
 
     Args:
         search: a `Darts`.
