@@ -6,11 +6,23 @@ import keras
 import tensorflow as tf
 
 from tfdarts.layers.choose import choose
+from tfdarts.ops.common import BatchNorm
+
+
+class Traced:
+    """What was traced for edges of each form. No dictionary, for Keras gives each layer a copy of one.
+
+    Attributes:
+        functions: dictionary from form to `tf.function`.
+    """
+
+    def __init__(self):
+        self.functions = {}
 
 
 def sampled_edges():
     """A maker of `SampledEdges` for one network, whose edges share what is traced."""
-    edges = functools.partial(SampledEdges, functions={})
+    edges = functools.partial(SampledEdges, traced=Traced())
     edges.shares_statistics = True  # so that a search's validation is normalised by the batch
     return edges
 
@@ -23,18 +35,22 @@ class SampledEdges(keras.layers.Layer):
 
     Args:
         operations, candidates, channels, stride, targets, then: as `MixedEdges` takes them.
-        functions: dictionary that the edges of a network share, of what was traced for edges of each form.
+        traced: `Traced`, which the edges of a network share.
 
-    Call arguments and result: as of `MixedEdges`. No moving statistics are kept, for most steps would not see them.
+    Call arguments and result: as of `MixedEdges`. BatchNorm has no moving statistics, for most steps would not see
+    them: it normalises by the batch, in training or without.
     """
 
-    def __init__(self, operations, candidates, channels, stride, targets, functions, then=None, **kwargs):
+    def __init__(self, operations, candidates, channels, stride, targets, traced, then=None, **kwargs):
         super().__init__(**kwargs)
-        self.targets, self.then, self.candidates, self.functions = tuple(targets), then, tuple(candidates), functions
+        self.targets, self.then, self.candidates, self.traced = tuple(targets), then, tuple(candidates), traced
         self.count, self.form = max(map(len, candidates)), (channels, stride)
         self.operations = tuple(
             operations.build(op, channels, stride, 1, False) for names in candidates for op in names
         )
+        for layer in (layer for operation in self.operations for layer in operation._flatten_layers()):
+            if isinstance(layer, BatchNorm):
+                layer.momentum = None
 
     def build(self, shape):
         pass  # its layers are built when they are called, as in `Cell`
@@ -73,7 +89,7 @@ class SampledEdges(keras.layers.Layer):
 
             return choose(index, [branch(operation) for operation in operations])
 
-        if key not in self.functions:
-            options = {"autograph": False, "experimental_attributes": {"_noinline": True}}
-            self.functions[key] = tf.function(run, **options)
-        return self.functions[key]
+        functions = self.traced.functions
+        if key not in functions:
+            functions[key] = tf.function(run, autograph=False, experimental_attributes={"_noinline": True})
+        return functions[key]
