@@ -43,8 +43,9 @@ class PartialEdges(keras.layers.Layer):
 
     def call(self, x, weights, training=None):
         inside, behind = weights[: self.count], weights[self.count :]
-        mixed = self.inner(x[..., : self.channels // self.share], inside, training=training)
-        mixed, passed = self._on_all_edges(mixed), self._passed(x)
+        seen = self.channels // self.share
+        seen, rest = tf.split(x, [seen, self.channels - seen], -1)
+        mixed, passed = self._on_all_edges(self.inner(seen, inside, training=training)), self._passed(rest)
         if self.then is None:
             return [(self.targets, self._shuffled(mixed, passed, *behind))]
         return self.then(self._shuffled(mixed, passed), behind, training=training)
@@ -64,9 +65,8 @@ class PartialEdges(keras.layers.Layer):
         nothing = tf.zeros_like(pieces[rows[0]])
         return tf.concat([pieces.get(row, nothing) for row in range(len(self.targets))], -1)
 
-    def _passed(self, x):
+    def _passed(self, rest):
         """The channels that pass, position by position: `(batch, height, width, channels / share, share - 1)`."""
-        rest = x[..., self.channels // self.share :]
         if self.stride == 2:
             rest = tf.nn.max_pool2d(rest, 2, 2, "SAME")
         rest = tf.reshape(rest, [-1, *rest.shape[1:3], self.share - 1, self.channels // self.share])
