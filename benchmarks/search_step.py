@@ -3,7 +3,8 @@
     python3 benchmarks/search_step.py [--only KIND] [--against "python torch_search_step.py"]
 
 Prints one JSON line per kind of step, each measured in a process of its own. With `--against`, another program that
-prints such lines takes turns with ours, and a last line per kind has the ratios.
+prints such lines takes turns with ours, and a last line per kind has the ratios. `search_parts.py` compares
+the parts of DARTS.
 """
 
 import argparse
@@ -16,7 +17,6 @@ from benchmarks import measure
 
 KINDS = {"weights": "weights", "first_order": "first", "second_order": "second"}
 
-
 def one_kind(args):
     """Measures one kind of step in this process."""
     from tfdarts import operations, optimizers
@@ -28,6 +28,7 @@ def one_kind(args):
     from tfdarts.tasks.images import ImageTask
 
     environment.configure()
+    imported = measure.resident_bytes()
     mixing = chosen.mixing_part(True, mixing=args.mixing, tau_max=10.0, tau_min=0.1, epochs=1)
     parts = [mixing, chosen.perturbation(perturb=args.perturb, epsilon_alpha=0.3)]
     parts = [part for part in parts if part is not None]
@@ -45,7 +46,7 @@ def one_kind(args):
     def pure():  # loss, gradients and new statistics of a weight step, without the optimizer
         darts._both(weights, darts.alphas.value, ((*batch, {}), None))
 
-    return measure.measure(
+    line = measure.measure(
         args.only,
         lambda: darts.train_step,
         lambda: (batches.next(), batches.next()),
@@ -55,6 +56,7 @@ def one_kind(args):
         functions[args.only],
         pure if args.only == "weights" else None,
     )
+    return line | {"imported_rss_bytes": imported}
 
 
 if __name__ == "__main__":
