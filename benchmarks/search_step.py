@@ -17,6 +17,7 @@ from benchmarks import measure
 
 KINDS = {"weights": "weights", "first_order": "first", "second_order": "second"}
 
+
 def one_kind(args):
     """Measures one kind of step in this process."""
     from tfdarts import operations, optimizers

@@ -139,6 +139,10 @@ def peak_memory(forward, batch_size, shape, parameters, bytes_per_byte, graph_by
     estimated in GB, first-order search on 32x32 with 3 cells of 16 channels: regular, 16 images 1.76 and 1.79;
     attention, 16 images 3.23 and 3.15, 48 images 6.56 and 6.45; approximate (truncated:4), 8 images 3.45 and 3.40.
 
+    With 8 cells, in GiB: `--mixing gumbel`, 16 images 1.63 and 1.39, 64 images 2.75 and 2.19 (of a choice the mean of
+    its branches counts; what is drawn varies); `--partial_channels 4`, 16 images 2.24 and 2.35, 64 images 3.38 and
+    3.65.
+
     Args:
         forward: function of images, in training mode.
         bytes_per_byte: measured peak per byte of the forward pass's maps, most of which are freed before its end;
