@@ -52,18 +52,15 @@ class PartialEdges(keras.layers.Layer):
 
     def _on_all_edges(self, mixed):
         """The sum of what the operations gave, `(batch, height, width, edges * channels / share)`."""
-        complete = [y for targets, y in mixed if targets == self.targets]
+        complete, pieces = [y for targets, y in mixed if targets == self.targets], {}
         for targets, y in mixed:
-            if targets != self.targets:
-                complete.append(self._scattered(targets, y))
+            if targets != self.targets:  # of some edges
+                for target, piece in zip(targets, tf.split(y, len(targets), axis=-1)):
+                    pieces.setdefault(target, []).append(piece)
+        if pieces:
+            nothing = [tf.zeros_like(next(iter(pieces.values()))[0])]
+            complete.append(tf.concat([tf.add_n(pieces.get(target, nothing)) for target in self.targets], -1))
         return tf.add_n(complete)
-
-    def _scattered(self, targets, y):
-        """A result for some of the edges, with zeros on the others."""
-        rows = [self.targets.index(target) for target in targets]
-        pieces = dict(zip(rows, tf.split(y, len(rows), axis=-1)))
-        nothing = tf.zeros_like(pieces[rows[0]])
-        return tf.concat([pieces.get(row, nothing) for row in range(len(self.targets))], -1)
 
     def _passed(self, rest):
         """The channels that pass, position by position: `(batch, height, width, channels / share, share - 1)`."""
