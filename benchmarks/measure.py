@@ -26,6 +26,12 @@ def seconds_since_process_start():
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
+def resident_bytes():
+    """What this process holds in memory now (Linux)."""
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 class Batches:
     """Batches of a data set, and the time spent waiting for them."""
 
@@ -51,8 +57,10 @@ def measure(kind, make_step, batch, batches, steps, variables, functions, pure):
     """Runs `steps` steps after the first and returns the line to print."""
     import tensorflow as tf
 
-    step = tf.function(make_step(), autograph=False)
-    tf.print(step(batch())["loss"], output_stream=sys.stderr)
+    step, data = tf.function(make_step(), autograph=False), batch()
+    step.get_concrete_function(data)
+    traced = resident_bytes()
+    tf.print(step(data)["loss"], output_stream=sys.stderr)
     first = seconds_since_process_start()
     times, batches.waited = [], 0.0
     for _ in range(steps):
@@ -69,6 +77,7 @@ def measure(kind, make_step, batch, batches, steps, variables, functions, pure):
         "parameters": sum(math.prod(v.shape) for v in variables),
         "first_step_done_after_seconds": round(first, 1),
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "traced_rss_bytes": traced,  # before the graph is instantiated, which the first step does
         "graph_nodes": sum(len(graph.get_operations()) for graph in graphs),
         "data_wait_share": round(waited, 4),
     }
@@ -80,8 +89,8 @@ def measure(kind, make_step, batch, batches, steps, variables, functions, pure):
     return line
 
 
-def kernels(run):
-    """Number of op events that do work in one run's host trace; None where the profile cannot be read."""
+def kernels(act):
+    """Number of op events that do work in one call's host trace; None where the profile cannot be read."""
     import tensorflow as tf
 
     try:
@@ -90,7 +99,7 @@ def kernels(run):
         return None
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder, tf.profiler.experimental.ProfilerOptions(host_tracer_level=2)):
-            run()
+            act()
         (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
         space = xplane_pb2.XSpace.FromString(path.read_bytes())
     counts = collections.Counter()
@@ -123,10 +132,10 @@ def main(parser, kinds, one_kind):
         for name in sizes:
             ours += [f"--{name}", str(getattr(args, name))]
         if not args.against:
-            _run(ours)
+            run(ours)
             continue
         only = ["--only", kind] if len(kinds) > 1 else []
-        turns = [(_run(ours), _run(shlex.split(args.against) + only)) for _ in range(args.rounds)]
+        turns = [(run(ours), run(shlex.split(args.against) + only)) for _ in range(args.rounds)]
         speeds = [b["median_seconds"] / a["median_seconds"] for a, b in turns]
         memory = [a["peak_rss_bytes"] / b["peak_rss_bytes"] for a, b in turns]
         first = [[line["first_step_done_after_seconds"] for line in turn] for turn in turns]
@@ -136,7 +145,7 @@ def main(parser, kinds, one_kind):
         print(json.dumps(result), flush=True)
 
 
-def _run(command):
+def run(command):
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         raise SystemExit(f"{shlex.join(command)} failed:\n{result.stderr[-2000:]}")

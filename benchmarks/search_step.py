@@ -4,7 +4,8 @@
 
 Prints one JSON line per kind of step, each measured in a process of its own. With `--against`, another program that
 prints such lines takes turns with ours, and a last line per kind has the ratios. With `--monitors 1`, the lines also
-say how many steps one measurement of the eigenvalue, and one of the gap on a batch, cost.
+say how many steps one measurement of the eigenvalue, and one of the gap on a batch, cost. `search_parts.py` compares
+the parts of DARTS.
 """
 
 import argparse
@@ -30,6 +31,7 @@ def one_kind(args):
     from tfdarts.tasks.images import ImageTask
 
     environment.configure()
+    imported = measure.resident_bytes()
     mixing = chosen.mixing_part(True, mixing=args.mixing, tau_max=10.0, tau_min=0.1, epochs=1)
     parts = [mixing, chosen.perturbation(perturb=args.perturb, epsilon_alpha=0.3)]
     parts = [part for part in parts if part is not None]
@@ -57,6 +59,7 @@ def one_kind(args):
         functions[args.only],
         pure if args.only == "weights" else None,
     )
+    line |= {"imported_rss_bytes": imported}
     return line | (monitors(darts, batches, line["median_seconds"]) if args.monitors else {})
 
 

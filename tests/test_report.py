@@ -310,6 +310,26 @@ def test_heat_maps_hold_the_weights_and_outline_the_choice(search):
         assert len(chosen) == 6
 
 
+def test_tables_of_inputs_have_a_scale_of_their_own_and_outline_what_a_node_takes(tmp_path):
+    folder = make_search(tmp_path)
+    lines = [json.loads(line) for line in (folder / "mixing.jsonl").read_text().splitlines()]
+    alone = re.findall('<table class="map">.*?</table>', page([history.read(folder)]))[-2:]
+    inputs = {"edges": ["to 0"], "operations": [["c_{k-2}", "c_{k-1}"]], "weights": [[0.25, 0.75]]}
+    for line in lines:
+        line["tables"]["normal_inputs"] = inputs
+    (folder / "mixing.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = history.read(folder)
+    last = re.findall('<table class="map">.*?</table>', page([run]))
+    body = ET.fromstring(last[-1].replace("<wbr>", ""))
+    assert body.find("caption").text == "normal_inputs, 0.250 to 0.750"
+    least, greatest = body.iter("td")
+    assert "background:#f7faff" in least.get("style") and "background:#08306b" in greatest.get("style")
+    graph = graphs(list(run.cells().values())[-1])["normal"]
+    taken = {graph.states[source] for source, node, _ in graph.edges if graph.nodes[node] == "0"}
+    assert {name for name, cell in zip(("c_{k-2}", "c_{k-1}"), (least, greatest)) if cell.get("class")} == taken
+    assert last[-3:-1] == alone  # not paler beside the inputs' larger weights
+
+
 def test_what_comes_from_files_is_text(tmp_path):
     bad = "</title><script>alert(1)</script><img src=x onerror=alert(2)>'\"&amp;"
     folder = make_search(tmp_path / "a&b <i>", **{"recipe": bad, bad: bad, "command": ["x", bad]})

@@ -228,6 +228,7 @@ def test_more_epochs_once_the_second_stage_has_begun_are_refused():
         ({"stages": "fresh", "stage_candidates": "5,3", "select": "perturbation"}, "not go with --select perturbation"),
         ({"stages": "in_place", "stage_candidates": "5,3", "stage_partial_channels": "2,3,1"}, "3 too"),
         ({"stages": "fresh", "stage_candidates": "5,3", "stop": "eigenvalue", "epochs": 60}, "with --stop eigenvalue"),
+        ({"stages": "in_place", "stage_candidates": "5,3", "mixing": "gumbel"}, "in_place does not go with --mixing"),
         ({"max_skips": 1}, "--max_skips has no meaning with --select magnitude"),
         (
             {"stages": "fresh", "stage_candidates": "5,3", "skip_dropout": "0,0,0.5", "mixing": "gumbel"},

@@ -272,12 +272,12 @@ def copy_samples(sampled, full):
             for one, two in zip(getattr(cell, name).variables, getattr(other, name).variables):
                 one.assign(two)
         for source, edges in zip(cell.sources, cell.edges):
-            operations_ = iter(edges.operations)
-            for row, target in enumerate(edges.targets):
-                for op in edges.candidates[row]:
-                    for name, variable in reference.variables(next(operations_)).items():
-                        if variable.trainable:
-                            variable.assign(values[f"cells/{c}/edges/({target},{source})/{op}/{name}"])
+            form = *edges.form, edges.candidates[0]
+            parts = [(op, reference.variables(layer)) for op, layer in zip(form[-1], edges.traced.operations[form])]
+            for vector, target in zip(edges.vectors, edges.targets):
+                prefix = f"cells/{c}/edges/({target},{source})/"
+                own = [values[prefix + f"{op}/{name}"] for op, variables in parts for name in variables]
+                vector.assign(np.concatenate([np.zeros(0), *(value.ravel() for value in own)]))
 
 
 def test_sampled_edges_are_the_full_supernet_with_one_hot_weights(float64):
@@ -307,11 +307,22 @@ def test_sampled_edges_are_the_full_supernet_with_one_hot_weights(float64):
 
 def test_one_trace_serves_every_sample():
     net = small(3, edges=(edges := sampled_edges()))
-    forms = len(edges.keywords["functions"])
-    assert forms <= 5  # of channels and stride, in three cells of four channels, in training
-    counts = [function.experimental_get_tracing_count() for function in edges.keywords["functions"].values()]
-    net(tf.zeros((2, 8, 8, 1)), one_hots(0, net), training=True)
-    assert len(edges.keywords["functions"]) == forms and counts == [1] * forms
+    functions, run = edges.keywords["traced"].functions, tf.function(net.call, autograph=False)
+    for seed in range(3):
+        run(tf.zeros((2, 8, 8, 1)), one_hots(seed, net), training=True)
+    # Stride 1 and 2 at two reductions, and the maps before them; for any batch, when built, and for this one.
+    assert [function.experimental_get_tracing_count() for function in functions.values()] == [1] * 10
+
+
+def test_a_sampled_edge_keeps_the_start_of_its_operations():
+    first, second = small(edges=sampled_edges()), small(edges=sampled_edges())
+    edges, others = first.cells[0].edges[0], second.cells[0].edges[0]
+    for row in range(2):
+        none, pool, skip, sep, dil = edges.weights_of(row)
+        assert not none and not pool and len(sep) == 4 and dil[0].shape == (5, 5, 4, 1)
+        assert 0.1 < np.abs(sep[0]).max() <= 1 / 3  # uniform up to 1 / sqrt(9)
+    values = [layer.weights_of(row)[3][0].numpy() for layer in (edges, others) for row in range(2)]
+    assert all(np.abs(one - two).max() > 0.01 for k, one in enumerate(values) for two in values[:k])
 
 
 # DrNAS

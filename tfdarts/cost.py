@@ -10,6 +10,7 @@ _VIEWS = {
     *("Const", "Identity", "IdentityN", "Reshape", "ReadVariableOp", "Placeholder", "NoOp", "Shape", "Cast"),
     "StridedSlice",
 }
+_CALLS = {"PartitionedCall": "f", "StatefulPartitionedCall": "f", "Case": "branches", "StatelessCase": "branches"}
 
 
 def count_parameters(layers):
@@ -20,17 +21,22 @@ def count_parameters(layers):
 def multiply_adds(forward, shape):
     """Multiply-adds of one image: convolutions, products of a map with a weight, batched products of two maps.
 
-    Biases and the rest are not counted. What a loop does counts as often as the loop runs.
+    Biases and the rest are not counted. What a loop does counts as often as the loop runs, and of a choice that is made
+    while the graph runs the costliest.
 
     Args:
         forward: function of images, in evaluation mode.
         shape: `(height, width, channels)`.
     """
-    graph = _trace(forward, (1, *shape))
+    return _multiply_adds(_trace(forward, (1, *shape)))
+
+
+def _multiply_adds(graph):
     total = 0
     for op in graph.get_operations():
         if "table_errors" in op.name:  # how a multiplier is emulated (ops.quantised)
             continue
+        total += max(map(_multiply_adds, _called(op)), default=0)
         if op.type in ("Conv2D", "DepthwiseConv2dNative"):
             height, width, inputs, _ = op.inputs[1].shape
             result = op.outputs[0]
@@ -50,6 +56,40 @@ def multiply_adds(forward, shape):
             if node.op == "BatchMatMulV2":
                 left = shapes[node.input[0].split(":")[0]]
                 total += rounds * _matrix_product(left, shapes[node.name], node.attr["adj_x"].b)
+    return total
+
+
+def _called(op):
+    """The graphs of what an operation calls: a function, or for a choice each of its branches, one of which runs."""
+    functions = op.get_attr(_CALLS[op.type]) if op.type in _CALLS else []
+    functions = functions if isinstance(functions, list) else [functions]
+    return [op.graph._get_function(function.name).graph for function in functions]
+
+
+def _with_called(graph):
+    """A graph and all that it calls, each once: for that often it is instantiated."""
+    result, new = {}, [graph]
+    while new:
+        result |= {id(graph): graph for graph in new}
+        new = [called for graph in new for op in graph.get_operations() for called in _called(op)]
+        new = [graph for graph in new if id(graph) not in result]
+    return list(result.values())
+
+
+def _maps(graph, ranks):
+    """Bytes of the maps that a pass makes, those being tensors of some ranks; of a choice the mean of its branches."""
+    total = 0
+    for op in graph.get_operations():
+        if "table_errors" in op.name:  # how a multiplier is emulated has no gradient
+            continue
+        if called := _called(op):
+            total += sum(_maps(graph, ranks) for graph in called) / len(called)
+        elif op.type not in _VIEWS:
+            total += sum(
+                math.prod(output.shape) * output.dtype.size
+                for output in op.outputs
+                if output.shape.rank in ranks and output.shape.is_fully_defined() and output.dtype.is_floating
+            )
     return total
 
 
@@ -99,6 +139,10 @@ def peak_memory(forward, batch_size, shape, parameters, bytes_per_byte, graph_by
     estimated in GB, first-order search on 32x32 with 3 cells of 16 channels: regular, 16 images 1.76 and 1.79;
     attention, 16 images 3.23 and 3.15, 48 images 6.56 and 6.45; approximate (truncated:4), 8 images 3.45 and 3.40.
 
+    With 8 cells, in GiB: `--mixing gumbel`, 16 images 1.63 and 1.39, 64 images 2.75 and 2.19 (of a choice the mean of
+    its branches counts; what is drawn varies); `--partial_channels 4`, 16 images 2.24 and 2.35, 64 images 3.38 and
+    3.65.
+
     Args:
         forward: function of images, in training mode.
         bytes_per_byte: measured peak per byte of the forward pass's maps, most of which are freed before its end;
@@ -125,16 +169,10 @@ def peak_memory_of_text(forward, time, batch_size, units, parameters):
 
 
 def _peak(graph, ranks, parameters, bytes_per_byte, bytes_per_unrolled_byte, graph_bytes_per_node):
-    ops = graph.get_operations()
-    differentiated = [op for op in ops if "table_errors" not in op.name]  # how a multiplier is emulated is not
-    maps = sum(
-        math.prod(output.shape) * output.dtype.size
-        for op in differentiated
-        if op.type not in _VIEWS
-        for output in op.outputs
-        if output.shape.rank in ranks and output.shape.is_fully_defined() and output.dtype.is_floating
-    )
-    loops, largest, unrolled = _loops(graph), 0, 0
+    maps, graphs = _maps(graph, ranks), _with_called(graph)
+    ops = [op for graph in graphs for op in graph.get_operations()]
+    differentiated = [op for op in ops if "table_errors" not in op.name]
+    loops, largest, unrolled = [loop for graph in graphs for loop in _loops(graph)], 0, 0
     nodes = (len(ops) + len(differentiated)) / 2  # without a gradient a node takes half
     for name, rounds, body, shapes in loops:
         if "unroll" in name:  # recurrent cells: each round leaves its maps for the gradient

@@ -2,7 +2,8 @@
 
 Our layers hold the weights of several edges side by side. The names tell them apart, one for each edge and operation:
 `cells/2/edges/(1,0)/sep_conv_3x3/pointwise_1`, where edge (1,0) leads from state 0 to node 1. So weights can be handed
-from one network to another whose edges carry other operations, and compared with the authors' programs.
+from one network to another whose edges carry other operations, and compared with the authors' programs. The weights of
+`SampledEdges`, one vector an edge, have no such names.
 """
 
 import numpy as np
@@ -39,9 +40,6 @@ def _part(prefix, layer, place=0, places=1):
 
 def _operations(edges):
     """The operations on mixed edges: `(edge, name, layer, place, places)`; the edge has one of the layer's parts."""
-    if not hasattr(edges, "names"):  # a layer for each edge and operation (`SampledEdges`)
-        pairs = ((edge, name) for edge, names in enumerate(edges.candidates) for name in names)
-        return [(edge, name, layer, 0, 1) for (edge, name), layer in zip(pairs, edges.operations, strict=True)]
     found = []
     for name, layer, own in zip(edges.names, edges.operations, edges.edges):
         shared = hasattr(layer, "narrow") and not edges.wide  # one BatchNorm for all edges

@@ -43,30 +43,28 @@ class PartialEdges(keras.layers.Layer):
 
     def call(self, x, weights, training=None, **options):
         inside, behind = weights[: self.count], weights[self.count :]
-        mixed = self.inner(x[..., : self.channels // self.share], inside, training=training, **options)
-        mixed, passed = self._on_all_edges(mixed), self._passed(x)
+        seen = self.channels // self.share
+        seen, rest = tf.split(x, [seen, self.channels - seen], -1)
+        mixed = self._on_all_edges(self.inner(seen, inside, training=training, **options))
+        passed = self._passed(rest)
         if self.then is None:
             return [(self.targets, self._shuffled(mixed, passed, *behind))]
         return self.then(self._shuffled(mixed, passed), behind, training=training)
 
     def _on_all_edges(self, mixed):
         """The sum of what the operations gave, `(batch, height, width, edges * channels / share)`."""
-        complete = [y for targets, y in mixed if targets == self.targets]
+        complete, pieces = [y for targets, y in mixed if targets == self.targets], {}
         for targets, y in mixed:
-            if targets != self.targets:
-                complete.append(self._scattered(targets, y))
+            if targets != self.targets:  # of some edges
+                for target, piece in zip(targets, tf.split(y, len(targets), axis=-1)):
+                    pieces.setdefault(target, []).append(piece)
+        if pieces:
+            nothing = [tf.zeros_like(next(iter(pieces.values()))[0])]
+            complete.append(tf.concat([tf.add_n(pieces.get(target, nothing)) for target in self.targets], -1))
         return tf.add_n(complete)
 
-    def _scattered(self, targets, y):
-        """A result for some of the edges, with zeros on the others."""
-        rows = [self.targets.index(target) for target in targets]
-        pieces = dict(zip(rows, tf.split(y, len(rows), axis=-1)))
-        nothing = tf.zeros_like(pieces[rows[0]])
-        return tf.concat([pieces.get(row, nothing) for row in range(len(self.targets))], -1)
-
-    def _passed(self, x):
+    def _passed(self, rest):
         """The channels that pass, position by position: `(batch, height, width, channels / share, share - 1)`."""
-        rest = x[..., self.channels // self.share :]
         if self.stride == 2:
             rest = tf.nn.max_pool2d(rest, 2, 2, "SAME")
         rest = tf.reshape(rest, [-1, *rest.shape[1:3], self.share - 1, self.channels // self.share])

@@ -96,8 +96,7 @@ def _cell_section(run, palette):
     for kind in graphs(next(iter(genotypes.values()))):
         drawings[kind] = Drawing([graphs(genotype)[kind] for genotype in genotypes.values()], palette)
     mixing = {line["epoch"]: line["tables"] for line in run.mixing}
-    values = [v for tables in mixing.values() for t in tables.values() for row in t["weights"] for v in row]
-    values = [value for value in values if math.isfinite(value)] or [0.0]
+    ranges = _ranges(mixing.values())
     parts = [f"<h3>{'The cells' if run.training else f'Cells, {run.unit} by {run.unit}'}</h3>"]
     if len(genotypes) > 1:
         last = len(genotypes) - 1
@@ -111,7 +110,7 @@ def _cell_section(run, palette):
         parts.append(f'<div data-frame="{i}" data-number="{number}"{hidden}>')
         parts.extend(drawing.canvas(i).svg() for drawing in drawings.values())
         if number in mixing:
-            parts.append(_heat_maps(mixing[number], genotype, min(values), max(values), _meaning(run)))
+            parts.append(_heat_maps(mixing[number], genotype, ranges, _meaning(run)))
         parts.append("</div>")
     return "\n".join(parts)
 
@@ -123,19 +122,32 @@ def _meaning(run):
     return "Mixing weights of edges and operations"
 
 
-def _heat_maps(tables, genotype, low, high, what):
-    """One epoch's mixing weights, edges by operations, with the choice that they led to; one scale for all epochs."""
-    chosen = {
-        (kind, graph.edge_name(source, node), label.split("\n")[0])
-        for kind, graph in graphs(genotype).items()
-        for source, node, label in graph.edges
-    }
-    maps = "".join(_heat_map(kind, table, chosen, low, high) for kind, table in tables.items())
+def _ranges(epochs):
+    """The least and the greatest weight of each table over the epochs, its name to a pair."""
+    values = {}
+    for tables in epochs:
+        for name, table in tables.items():
+            values.setdefault(name, []).extend(v for row in table["weights"] for v in row if math.isfinite(v))
+    return {name: (min(own, default=0.0), max(own, default=0.0)) for name, own in values.items()}
+
+
+def _heat_maps(tables, genotype, ranges, what):
+    """One epoch's mixing weights, edges by operations, with the choice that they led to.
+
+    Each table has a scale of its own, the same in all epochs: a choice of two inputs has larger weights than one of
+    eight operations.
+    """
+    chosen = set()
+    for kind, graph in graphs(genotype).items():
+        for source, node, label in graph.edges:
+            chosen.add((kind, graph.edge_name(source, node), label.split("\n")[0]))
+            chosen.add((f"{kind}_inputs", f"to {graph.nodes[node]}", graph.states[source]))
+    maps = "".join(_heat_map(kind, table, chosen, *ranges[kind]) for kind, table in tables.items())
     stops = ", ".join(_shade(k / 8) for k in range(9))
+    scale = f'<span class="scale" style="background:linear-gradient(to right, {stops})"></span>'
     return (
-        f'<div class="maps">{maps}</div><p class="quiet">{what} after the epoch: '
-        f'{low:.3f}<span class="scale" style="background:linear-gradient(to right, {stops})"></span>{high:.3f}. '
-        "Outlined: chosen.</p>"
+        f'<div class="maps">{maps}</div><p class="quiet">{what} after the epoch; {scale} from the least to the '
+        "greatest of each table over all epochs. Outlined: chosen.</p>"
     )
 
 
@@ -155,8 +167,9 @@ def _heat_map(kind, table, chosen, low, high):
             ink = "#fff" if share > 0.55 else "#1a1a1a"
             fields.append(f'<td{mark} style="background:{_shade(share)};color:{ink}">{known[name]:.3f}</td>')
         rows.append(f"<tr><th>{text(edge)}</th>{''.join(fields)}</tr>")
+    caption = f"<caption>{text(kind)}, {low:.3f} to {high:.3f}</caption>"
     return (
-        f'<table class="map"><caption>{text(kind)}</caption><thead><tr><th></th>{head}</tr></thead>'
+        f'<table class="map">{caption}<thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
 

@@ -73,6 +73,8 @@ def check(values):
         raise OptionError(f"--stages does not go with --stop {values['stop']}, which looks back over one supernet.")
     if values["select"] == "perturbation":
         raise OptionError("--stages does not go with --select perturbation, which goes on with one supernet.")
+    if values["stages"] == "in_place" and values["mixing"] == "gumbel":
+        raise OptionError("--stages in_place does not go with --mixing gumbel, whose edges keep one vector of weights.")
     if values["skip_dropout"] and values["mixing"] == "gumbel":
         raise OptionError(
             "--skip_dropout does not go with --mixing gumbel, which computes skip connections when drawn."
