@@ -1,15 +1,20 @@
 """ENAS's controllers against the authors' programs, and what they learn."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.support import reference
+from tfdarts import api
 from tfdarts.layers import controllers
+from tfdarts.spaces.conv.restrictions import RestrictionError
 from tfdarts.spaces.macro.controller import MacroController
+from tfdarts.spaces.micro import SPACE
 from tfdarts.spaces.micro.controller import MicroController
+from tfdarts.spaces.micro.genotype import MICRO_OPS
 from tfdarts.spaces.recurrent.controller import RecurrentController
 
 NAMES = {
@@ -164,3 +169,42 @@ def test_the_recurrent_controller_has_the_authors_numbers(name, float64):
             gradients = tape.gradient(loss, [v.value for v, _ in pairs], unconnected_gradients="zero")
             stored = {v.path: value for v, value in pairs}
             reference.close({v.path: tf.convert_to_tensor(g) for (v, _), g in zip(pairs, gradients)}, stored, 2e-6)
+
+
+CANDIDATES = {"normal": [["sep_conv_3x3"], ["avg_pool_3x3", "skip_connect"]], "reduce": [["sep_conv_5x5"], MICRO_OPS]}
+
+
+@pytest.mark.parametrize("uniform", [False, True])
+def test_a_micro_controller_draws_among_its_candidates(uniform):
+    controller = MicroController(2, 8, candidates=CANDIDATES)
+    controller.build()
+    drawn = set()
+    for number in range(20):
+        with tf.GradientTape() as tape:
+            sample = controller(seed=(0, number), uniform=uniform)
+            total = tf.reduce_sum(sample.log_probs)
+        for kind, cell in zip(CANDIDATES, sample.arc.numpy()):
+            for block, (_, first, _, second) in enumerate(cell):
+                drawn |= {(kind, block, MICRO_OPS[op]) for op in (first, second)}
+        assert np.all(np.isfinite(sample.entropies)) and np.all(np.isfinite(sample.log_probs))
+        gradients = [g for g in tape.gradient(total, controller.trainable_variables) if g is not None]
+        assert uniform or gradients
+        assert all(np.all(np.isfinite(tf.convert_to_tensor(gradient))) for gradient in gradients)
+    allowed = {(kind, block, op) for kind in CANDIDATES for block, ops in enumerate(CANDIDATES[kind]) for op in ops}
+    assert drawn <= allowed
+    assert not uniform or drawn == allowed
+
+
+def test_candidates_of_the_micro_space_come_from_a_file(tmp_path):
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(CANDIDATES))
+    for genotype in api.random_genotypes(5, space="micro", nodes=2, restrict=str(path)):
+        assert genotype.edge_operations()["normal"][:2] == ["sep_conv_3x3"] * 2
+        assert genotype.edge_operations()["reduce"][:2] == ["sep_conv_5x5"] * 2
+    with pytest.raises(RestrictionError, match="2 blocks, where a cell has 5; see --nodes"):
+        api.random_genotypes(1, space="micro", restrict=str(path))
+    with pytest.raises(RestrictionError, match="--restrict takes a JSON file; cannot read"):
+        api.random_genotypes(1, space="micro", restrict="s1")
+    before = SPACE.remembered(nodes=2, restrict=str(path))
+    path.write_text(json.dumps(CANDIDATES | {"reduce": CANDIDATES["normal"]}))
+    assert SPACE.remembered(nodes=2, restrict=str(path)) != before

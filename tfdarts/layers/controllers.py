@@ -9,6 +9,8 @@ import typing
 import keras
 import tensorflow as tf
 
+_NEVER = -1e9  # logit of what may not be chosen; finite, so that its entropy is 0
+
 
 class Sample(typing.NamedTuple):
     """An architecture that was drawn."""
@@ -39,9 +41,16 @@ class Decisions:
         seed = tf.stack([self.seed[0], self.seed[1] + (len(self.log_probs) << 40)])
         return tf.reshape(tf.random.stateless_categorical(rows, 1, seed, dtype=tf.int32), logits.shape[:-1])
 
-    def __call__(self, logits):
-        """Decides: `(choices,)` to a scalar, or independently `(decisions, choices)` to `(decisions,)`; int32."""
+    def __call__(self, logits, allowed=None):
+        """Decides: `(choices,)` to a scalar, or independently `(decisions, choices)` to `(decisions,)`; int32.
+
+        Args:
+            logits: as above.
+            allowed: bools of their shape, what may be chosen; None for everything.
+        """
         logits = tf.where(self.uniform, tf.zeros_like(logits), logits)
+        if allowed is not None:
+            logits = tf.where(allowed, logits, tf.constant(_NEVER, logits.dtype))
         action, log_softmax = self.draw(logits), tf.nn.log_softmax(logits)
         chosen = tf.gather(log_softmax, action, batch_dims=logits.shape.rank - 1)
         terms = tf.exp(chosen) * chosen

@@ -88,13 +88,12 @@ def read(path, names, kinds):
     Raises:
         RestrictionError: if the file cannot be read or holds something else.
     """
+    what = f"{', '.join(names)} or a JSON file" if names else "a JSON file"
     try:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise RestrictionError(
-            f"--restrict takes {', '.join(names)} or a JSON file; cannot read {path!r}: {error}."
-        ) from None
+        raise RestrictionError(f"--restrict takes {what}; cannot read {path!r}: {error}.") from None
     rows = found.values() if isinstance(found, dict) and set(found) == set(kinds) else [None]
     if not all(isinstance(row, list) and all(isinstance(names, list) for names in row) for row in rows):
         lists = "the lists " + " and ".join(kinds) if len(kinds) > 1 else f"one list, {kinds[0]}"
@@ -102,25 +101,26 @@ def read(path, names, kinds):
     return found
 
 
-def check(where, rows, operations, edges, hint="; see --nodes"):
+def check(where, rows, operations, count, each="edge", hint="; see --nodes"):
     """Raises RestrictionError unless rows of candidates fit a cell.
 
     Args:
         where: what they are, for the sentence.
         rows: list of lists of names.
         operations: `Operations`.
-        edges: int, of the cell.
-        hint: what to do about another number of edges.
+        count: int, how many the cell has.
+        each: what a row is for.
+        hint: what to do about another number of rows.
     """
-    if len(rows) != edges:
-        raise RestrictionError(f"{where}: {len(rows)} edges, where a cell has {edges}{hint}.")
+    if len(rows) != count:
+        raise RestrictionError(f"{where}: {len(rows)} {each}s, where a cell has {count}{hint}.")
     for number, names in enumerate(rows):
         unknown = [op for op in names if not isinstance(op, str) or op not in operations.ops]
         if unknown:
             known = ", ".join(operations.ops)
-            raise RestrictionError(f"{where}: edge {number} names {unknown[0]!r}; there are {known}.")
+            raise RestrictionError(f"{where}: {each} {number} names {unknown[0]!r}; there are {known}.")
         if not [op for op in names if op != NONE] or len(set(names)) < len(names):
-            raise RestrictionError(f"{where}: edge {number} needs different operations, one of them not none.")
+            raise RestrictionError(f"{where}: {each} {number} needs different operations, one of them not none.")
 
 
 def digest(candidates):

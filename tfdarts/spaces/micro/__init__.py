@@ -2,8 +2,9 @@
 
 from tfdarts.graph import cell_graph
 from tfdarts.spaces.conv.options import check_images
+from tfdarts.spaces.conv.restrictions import digest
 from tfdarts.spaces.macro import EnasImageSpace
-from tfdarts.spaces.micro import options
+from tfdarts.spaces.micro import options, restrictions
 from tfdarts.spaces.micro.controller import MicroController
 from tfdarts.spaces.micro.genotype import MicroGenotype
 from tfdarts.spaces.micro.network import MicroNetwork
@@ -29,10 +30,14 @@ class MicroSpace(EnasImageSpace):
         network.build((None, *inputs.shape))
         return network
 
-    def controller(self, *, nodes, controller_hid, tanh_c, op_tanh_reduce):
-        result = MicroController(nodes, controller_hid, tanh_c, op_tanh_reduce)
+    def controller(self, *, nodes, controller_hid, tanh_c, op_tanh_reduce, restrict):
+        candidates = restrictions.load(restrict, nodes)
+        result = MicroController(nodes, controller_hid, tanh_c, op_tanh_reduce, candidates)
         result.build()
         return result
+
+    def remembered(self, *, nodes, restrict):
+        return {"candidates": digest(restrictions.load(restrict, nodes))} if restrict else {}
 
     def network(self, genotype, inputs, *, init_channels, layers, auxiliary):
         network = MicroNetwork(

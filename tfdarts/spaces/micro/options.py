@@ -3,6 +3,7 @@
 from tfdarts.options import Option
 from tfdarts.runs.options import OPTIONS
 from tfdarts.spaces.macro.options import COMMON_SEARCH, COMMON_TRAIN, POOLED
+from tfdarts.strategies.options import CELLS
 from tfdarts.training.options import AUXILIARY, DROP_PATH
 
 CHANNELS = Option(20, "channels of the first cells, an even number; they double at every reduction")
@@ -11,6 +12,11 @@ SEARCH = COMMON_SEARCH | {
     "layers": LAYERS,
     "init_channels": CHANNELS,
     "nodes": Option(5, "blocks of a cell, its nodes", random=True),
+    "restrict": CELLS["restrict"].but(
+        "",
+        "candidates block by block: a JSON file with the lists normal and reduce, a list of operations for each block. "
+        "Unset: all in every block",
+    ),
     "batch_size": COMMON_SEARCH["batch_size"].but(160),
     "epochs": COMMON_SEARCH["epochs"].but(150),
     "weight_decay": COMMON_SEARCH["weight_decay"].but(2e-4),
