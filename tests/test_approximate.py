@@ -33,7 +33,7 @@ def layers_like(wide, make, x, edges):
             if key.endswith("_range"):
                 variable.assign(stacked[:, edge : edge + 1])
             else:
-                variable.assign(stacked if same else stacked[reference._edge(key, stacked, edge, edges)])
+                variable.assign(stacked if same else stacked[reference.part_of(key, stacked, edge, edges)])
         single.append(layer)
     return single
 

@@ -24,7 +24,7 @@ def test_matches_reference(name, case, floatx):
     x, cotangent = (tf.constant(stored[key], floatx) for key in ("input", "cotangent"))
     layer = OPS[case["module"]](x.shape[-1], 1, 1)
     layer(x)
-    names = {key: (v, reference._edge(key, v, 0, 1)) for key, v in reference.variables(layer).items()}
+    names = {key: (v, reference.part_of(key, v, 0, 1)) for key, v in reference.variables(layer).items()}
     weights, state = reference.group(stored, "weights/"), reference.group(stored, "state/")
     assert set(weights) | set(state) == set(names)
     reference.assign(names, weights | state)
@@ -91,7 +91,7 @@ def compare_with_one_per_edge(ours, single, shape, wide):
         layer(maps[edge])
         for key, variable in reference.variables(layer).items():
             stacked = np.asarray(names[key].value)
-            variable.assign(stacked[reference._edge(key, stacked, edge, count)].reshape(variable.shape))
+            variable.assign(stacked[reference.part_of(key, stacked, edge, count)].reshape(variable.shape))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([x, weights])
         got = ours(x, weights=weights, training=True)
@@ -114,7 +114,7 @@ def compare_with_one_per_edge(ours, single, shape, wide):
     for position, key in enumerate(keys):
         stacked = np.array(ours[2 + position])
         for edge in range(count):
-            got[f"{edge}/{key}"] = stacked[reference._edge(key, stacked, edge, count)].ravel()
+            got[f"{edge}/{key}"] = stacked[reference.part_of(key, stacked, edge, count)].ravel()
             expected[f"{edge}/{key}"] = np.array(theirs[2 + count * position + edge]).ravel()
     if expected:
         reference.close(got, expected, 1e-10)

@@ -73,7 +73,7 @@ def test_parallel_edges_are_the_same_operations_one_per_edge(name, stride, affin
         for key, variable in reference.variables(layer).items():
             stacked = np.asarray(ours[key].value)
             same = stacked.shape == tuple(variable.shape)
-            variable.assign(stacked if same else stacked[reference._edge(key, stacked, edge, 3)])
+            variable.assign(stacked if same else stacked[reference.part_of(key, stacked, edge, 3)])
     ours = {key: variable for key, variable in reference.variables(wide).items() if variable.trainable}
     theirs = [reference.variables(layer)[key] for key in ours for layer in single]
     with tf.GradientTape(persistent=True) as tape:

@@ -22,8 +22,8 @@ def variables(layer):
     }
 
 
-def _slice(name, value, place, places):
-    """Where one edge's part of a variable that several edges share lies."""
+def part_of(name, value, place, places):
+    """Where one of `places` edges' part of a variable lies that the edges share."""
     axis = 2 if name.startswith("depthwise") else value.ndim - 1
     size = value.shape[axis] // places
     index = (slice(None),) * axis + (slice(place * size, (place + 1) * size),)
@@ -33,7 +33,7 @@ def _slice(name, value, place, places):
 def _part(prefix, layer, place=0, places=1):
     """A layer's variables, or one edge's part of them, under the names that they have below a prefix."""
     return {
-        f"{prefix}{name}": (variable, _slice(name, variable, place, places))
+        f"{prefix}{name}": (variable, part_of(name, variable, place, places))
         for name, variable in variables(layer).items()
     }
 

@@ -7,10 +7,10 @@ import re
 
 import numpy as np
 
-from tfdarts.naming import arrays, assign, named, named_cell, read, variables
+from tfdarts.naming import arrays, assign, named, named_cell, part_of, read, variables
 
 OURS = pathlib.Path(__file__).parent.parent / "goldens"
-__all__ = ["arrays", "assign", "close", "group", "load", "named", "named_cell", "read", "variables"]
+__all__ = ["arrays", "assign", "close", "group", "load", "named", "named_cell", "part_of", "read", "variables"]
 GOLDENS = OURS  # or what `--goldens` names
 
 
