@@ -54,8 +54,8 @@ def test_what_is_tested_on_is_never_searched_on(kind, tmp_path):
     name, data_dir = make(kind, tmp_path)
     train, validation, test = images.load(name, data_dir, seed=3)
     assert ("valid" in kind) == (validation is not None)
-    small = images.search_halves(train, validation, 0.1, False, 3, 0.025)
-    assert [len(half) for half in small] == [round(0.1 * len(train)), round(0.025 * len(train))]
+    small = images.search_halves(train, validation, 0.2, False, 3, 0.1)
+    assert [len(half) for half in small] == [int(0.2 * len(train)), int(0.1 * len(train))]
     assert not set(small[0].indices) & set(small[1].indices)
     with pytest.raises(images.DataError, match="more than there is"):
         images.search_halves(train, validation, 0.9, False, 3, 0.2)

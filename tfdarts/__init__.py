@@ -21,6 +21,7 @@ from tfdarts.genotype import Genotype
 from tfdarts.spaces.conv.network import EvaluationNetwork
 from tfdarts.spaces.macro.network import MacroNetwork
 from tfdarts.spaces.micro.network import MicroNetwork
+from tfdarts.spaces.nb201.network import Nb201Network
 from tfdarts.spaces.recurrent.network import EvaluationLanguageModel
 from tfdarts.spaces.renet.network import ReNetNetwork
 from tfdarts.strategies.parts import Part
@@ -33,6 +34,7 @@ __all__ = [
     "Genotype",
     "MacroNetwork",
     "MicroNetwork",
+    "Nb201Network",
     "Part",
     "ReNetNetwork",
     "Search",

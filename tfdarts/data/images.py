@@ -362,7 +362,7 @@ def search_halves(train, validation, portion, use_validation, seed, arch_portion
         return train, validation
     halves = split(train, portion, seed)
     if arch_portion:
-        wanted = round(arch_portion * len(train))
+        wanted = int(arch_portion * len(train))
         if wanted > len(halves[1]):
             raise DataError(f"--train_portion {portion} and --arch_portion {arch_portion} are more than there is.")
         halves = halves[0], halves[1].take(np.arange(wanted))
