@@ -435,6 +435,13 @@ def test_edges_with_candidates_of_their_own(search, tmp_path):
         assert "1 of 1 lines" in history.read(folder).notes[0]
 
 
+@pytest.mark.parametrize("config", [{"stages": "fresh"}, {"select": "perturbation"}, {"stop": "adaptive"}])
+def test_a_search_that_decided_for_good_is_offered_no_more_epochs(config, tmp_path):
+    folder = make_search(tmp_path / "20260101-000000", **config)
+    shown = " ".join(Parser(page([history.read(folder)])).texts)
+    assert "--resume" not in shown and "train.py" in shown
+
+
 def test_the_report_imports_neither_commands_nor_networks():
     rooms = "cli|layers|recipes|strategies|tasks|training|spaces[.][a-z]+[.]"
     for path in pathlib.Path(html.__file__).parent.glob("*.py"):

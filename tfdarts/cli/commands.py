@@ -67,6 +67,13 @@ def going_on(run):
         raise UserError("config.json does not hold what a command to train needs.") from None
 
 
+def _ends_for_good(config):
+    """Whether a search that has ended cannot have more epochs, for what it decided depends on their number."""
+    known = {"stages": "none", "select": "magnitude", "stop": "none"}
+    stages, select, stop = (config.get(name, usual) for name, usual in known.items())
+    return stages != "none" or select == "perturbation" or stop in ("eigenvalue", "adaptive")
+
+
 def _going_on(run):
     config, folder, commands = run.config, run.folder, []
     resumable = run.unit == "epoch" and config.get("format") == FORMAT  # not of an earlier version
@@ -79,7 +86,8 @@ def _going_on(run):
         commands.append(("train what it found", train(config, found)))
     if run.training and run.finished:
         commands.append(("test the model again", evaluate(config, folder)))
-    if resumable and run.finished and type(run.total) is int and run.total < 1e9:
+    grows = type(run.total) is int and run.total < 1e9 and not _ends_for_good(config)
+    if resumable and run.finished and grows:
         commands.append(("go on for more epochs", resume(config, folder, "--epochs", 2 * run.total)))
     if run.cells():
         drawn = folder / "genotype.json" if run.training else folder

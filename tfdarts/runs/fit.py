@@ -1,5 +1,6 @@
 """Keras's `fit` of a search or a training, from wherever its last checkpoint stands, to the same bits as in one go."""
 
+import gc
 import sys
 import typing
 
@@ -50,7 +51,9 @@ def fit(folder, job, epochs, checkpoint_minutes, callbacks=()):
         stage, handed = stage + 1, job.following.hand_on()
         if folder:
             folder.save_json(_handed(stage), handed)
-        job = job.following.build(handed, job.model)
+        ended, job = job.model, job.following.build(handed, job.model)
+        ended.forget_graphs()
+        gc.collect()
         before, fitted = fitted, _fit(folder, job, epochs, checkpoint_minutes, callbacks, None, fitted.seconds)
         for metric, values in fitted.history.items():
             fitted.history[metric] = before.history.get(metric, []) + values

@@ -111,11 +111,18 @@ class Darts(Learner):
             )
         self.valid_loss_metric = keras.metrics.Mean(name="arch_loss")
         self.built = True
+        self._make_functions()
+
+    def _make_functions(self):
         # Not inlined: a function that is called three times is instantiated once, not copied into the step.
         options = {"autograph": False, "experimental_attributes": {"_noinline": True}}
         self._both = tf.function(self.both_gradients, **options)
         self._architecture = tf.function(self.architecture_gradient, **options)
         self._perturbed = tf.function(self.perturbed_gradient, **options)
+
+    def forget_graphs(self):
+        super().forget_graphs()
+        self._make_functions()
 
     @property
     def progress(self):

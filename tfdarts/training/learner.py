@@ -150,6 +150,10 @@ class Learner(keras.Model):
     def take_best(self):
         """Sets the model to what a run that has ended gives: here, it stays as it is after the last step."""
 
+    def forget_graphs(self):
+        """Lets go of what was traced, and of its memory; a further step traces it anew."""
+        self.train_function = self.test_function = None
+
     def test_step(self, data):
         self.task.test(self.evaluated_network(), data, self.update_metrics)
         return self.results()
