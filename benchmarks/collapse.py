@@ -36,6 +36,8 @@ STRATEGIES = {
     "DARTS, --perturb random": "--perturb random",
     "DARTS, --mixing gumbel": "--mixing gumbel",
     "DARTS, --mixing dirichlet --penalty kl": "--mixing dirichlet --penalty kl",
+    "DARTS, --mixing sigmoid --penalty zero_one": "--mixing sigmoid --penalty zero_one",
+    "DARTS, --partial_channels 4": "--partial_channels 4",
 }
 SKIP = "skip_connect"
 
