@@ -229,6 +229,10 @@ def test_more_epochs_once_the_second_stage_has_begun_are_refused():
         ({"stages": "in_place", "stage_candidates": "5,3", "stage_partial_channels": "2,3,1"}, "3 too"),
         ({"stages": "fresh", "stage_candidates": "5,3", "stop": "eigenvalue", "epochs": 60}, "with --stop eigenvalue"),
         ({"stages": "in_place", "stage_candidates": "5,3", "mixing": "gumbel"}, "in_place does not go with --mixing"),
+        (
+            {"stages": "fresh", "stage_candidates": "5,3", "location": "double_mixed"},
+            "not go with --location double_mixed",
+        ),
         ({"max_skips": 1}, "--max_skips has no meaning with --select magnitude"),
         (
             {"stages": "fresh", "stage_candidates": "5,3", "skip_dropout": "0,0,0.5", "mixing": "gumbel"},

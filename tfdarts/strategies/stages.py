@@ -10,6 +10,7 @@ import numpy as np
 
 from tfdarts import naming, optimizers
 from tfdarts.errors import UserError
+from tfdarts.operations import LOCATIONS
 from tfdarts.options import OptionError, Settings
 from tfdarts.strategies.monitors import RISES
 from tfdarts.training.job import Following
@@ -73,6 +74,11 @@ def check(values):
         raise OptionError(f"--stages does not go with --stop {values['stop']}, which looks back over one supernet.")
     if values["select"] == "perturbation":
         raise OptionError("--stages does not go with --select perturbation, which goes on with one supernet.")
+    if "after" in LOCATIONS[values["location"]]:
+        raise OptionError(
+            f"--stages does not go with --location {values['location']}: edges come to differ in their candidates, which "
+            "they may not where attention follows."
+        )
     if values["stages"] == "in_place" and values["mixing"] == "gumbel":
         raise OptionError("--stages in_place does not go with --mixing gumbel, whose edges keep one vector of weights.")
     if values["skip_dropout"] and values["mixing"] == "gumbel":
