@@ -76,8 +76,8 @@ def check(values):
         raise OptionError("--stages does not go with --select perturbation, which goes on with one supernet.")
     if "after" in LOCATIONS[values["location"]]:
         raise OptionError(
-            f"--stages does not go with --location {values['location']}: edges come to differ in their candidates, which "
-            "they may not where attention follows."
+            f"--stages does not go with --location {values['location']}: edges come to differ in their candidates, "
+            "which they may not where attention follows."
         )
     if values["stages"] == "in_place" and values["mixing"] == "gumbel":
         raise OptionError("--stages in_place does not go with --mixing gumbel, whose edges keep one vector of weights.")
