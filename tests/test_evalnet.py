@@ -209,11 +209,11 @@ def test_drop_path_drops_all_that_leads_to_a_node():
 
 PUBLISHED = reference.load("strategies/published.json")["trainable_parameters_without_auxiliary_head_and_architecture"]
 SHIPPED = {"SDARTS_c10_s5_random": "SDARTS_RS", "SDARTS_c10_s5_pgd": "SDARTS_ADV"}  # by other names
-OTHERS = {  # counted by DARTS's program, in millions, in the papers
-    "GDAS_V1, cifar, C 36, 20 cells, 10 classes": 3.4,
-    "SNAS, cifar, C 36, 20 cells, 10 classes": 2.7,
-    "DrNAS_cifar10, cifar, C 36, 20 cells, 10 classes": 4.1,
-    "DrNAS_imagenet, imagenet, C 48, 14 cells, 1000 classes": 5.7,
+OTHERS = {  # not in that file: what we count; FairDARTS's authors note 3.36 and 2.66 million for the first two
+    "GDAS_V1, cifar, C 36, 20 cells, 10 classes": 3368782,
+    "SNAS, cifar, C 36, 20 cells, 10 classes": 2661382,
+    "DrNAS_cifar10, cifar, C 36, 20 cells, 10 classes": 4099294,
+    "DrNAS_imagenet, imagenet, C 48, 14 cells, 1000 classes": 5726368,
 }
 QUICK = ("PDARTS, cifar", "FairDARTS_a", "FairDARTS_c", "SDARTS_c10_s5_pgd")
 
@@ -233,4 +233,4 @@ def test_published_cells(about, zero_start):
     network = EvaluationNetwork(cells, classes, channels, layers, network=form)
     network.build((None, 32, 32, 3) if form == "cifar" else (None, 224, 224, 3))
     count = sum(math.prod(variable.shape) for variable in network.trainable_variables)
-    assert count == PUBLISHED[about] if about in PUBLISHED else round(count / 1e6, 1) == OTHERS[about]
+    assert count == (PUBLISHED | OTHERS)[about]
