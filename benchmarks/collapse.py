@@ -63,8 +63,8 @@ def search(preset, flags, seed, folder):
         words = f"--recipe {preset['recipe']} {preset['search']} {flags} --seed {seed}".split()
         printed = command("search_cell.py", *words, "--logdir", folder)
         (path,) = folder.glob("search_arch/*/genotype.json")
-        found = {"warned": "is how DARTS collapses" in printed, "stopped": "stopped after epoch" in printed}
-        kept.write_text(json.dumps(found | {"path": str(path.relative_to(folder))}))
+        found = {"warned": "is how DARTS collapses" in printed, "path": str(path.relative_to(folder))}
+        kept.write_text(json.dumps(found))
     about = json.loads(kept.read_text())
     path = folder / about["path"]
     return json.loads(path.read_text()), path, about["warned"]

@@ -159,6 +159,29 @@ def test_tuning_between_the_decisions(shared, float64, eagerly):
     reference.close(tf.norm(gradient), stored["grad_norm"], 1e-8)
 
 
+def test_edges_may_be_decided_before_operations():
+    generator, measured = np.random.default_rng(0), []
+    mask, kept, worth = np.ones((9, 3), bool), np.ones(9, bool), generator.random((9, 3))  # three nodes
+
+    def harm(mixing):
+        measured.append(mixing)
+        return -(mixing * worth).sum()
+
+    table = alike(map(str, range(9)), "abc")
+    count = darts_pt.decisions({kind: table for kind in KINDS}, edges_first=True)
+    assert count == 2 + 6  # two nodes have more than two inputs; six edges are kept
+    for number in range(count):
+        mixing = np.where(kept[:, None], mask / mask.sum(1, keepdims=True), 0.0)
+        darts_pt.decide(mask, kept, mixing, harm, generator.choice, edges_first=True)
+        assert (kept.sum() == 6) == (number >= 1) and (number >= 2 or mask.all())
+    assert darts_pt.undecided(mask, kept) == ([], [])
+    sums = worth.sum(1)
+    for node, rows in enumerate(map(darts_pt.rows_of, range(3))):
+        assert set(rows[kept[rows]]) == set(rows[np.argsort(-sums[rows])[:2]]), node
+    np.testing.assert_array_equal(mask[kept].argmax(1), worth[kept].argmax(1))
+    assert len(measured) == 3 + 4 + 6 * 3
+
+
 SEARCH = CONV | {"select": "perturbation", "projection_every": 1, "epochs": 1}
 
 
@@ -191,5 +214,12 @@ def test_refused():
     for values in ({"edge_normalization": True}, {"mixing": "sigmoid"}):
         with pytest.raises(OptionError, match="--select perturbation needs"):
             resolve("digits", "search", values | {"select": "perturbation"})
-    with pytest.raises(OptionError, match="no meaning with --select magnitude"):
-        resolve("digits", "search", {"projection_every": 2})
+    for values in ({"projection_every": 2}, {"projection_first": "edges"}):
+        with pytest.raises(OptionError, match="no meaning with --select magnitude"):
+            resolve("digits", "search", values)
+
+
+def test_a_search_decides_on_edges_first():
+    _, _, job = job_of("digits", SEARCH | {"nodes": 2, "projection_first": "edges"})
+    assert job.further_epochs == 5  # one node's inputs, then the operations of four edges, one epoch each
+    assert job.callbacks[-1].edges_first

@@ -3,6 +3,8 @@
 import ast
 import pathlib
 import re
+import subprocess
+import sys
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "tfdarts"
 # Floors, the lowest first; rooms of one floor may import each other's files.
@@ -55,6 +57,15 @@ def floor(name):
             if ".".join(parts[:length]) in rooms:
                 return number
     raise AssertionError(f"tfdarts/{name.replace('.', '/')}.py has no floor; add its room to FLOORS")
+
+
+def test_imports_leave_tensorflow_to_be_configured():
+    """A tensor that is made while a module is imported starts TensorFlow, whose threads cannot be set any more."""
+    names = [f"tfdarts.{name}" for name in modules() if name and "__main__" not in name]
+    lines = ["import importlib", f"for name in {names}:", "    importlib.import_module(name)"]
+    lines += ["import tensorflow as tf", "tf.config.threading.set_inter_op_parallelism_threads(1)"]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_imports_go_one_way():

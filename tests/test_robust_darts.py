@@ -56,7 +56,7 @@ def test_a_memory_of_few_measurements_decides_alike(number):
         if part.stop(OfMemory(memory), logs):
             break
     if case["stop"] is None:
-        assert not memory.over.numpy()
+        assert memory.named.numpy() == robust_darts.NOTHING
         return
     assert (epoch, int(memory.named.numpy())) == (case["stop"]["decided_at"], case["stop"]["stop_epoch"])
     np.testing.assert_allclose(memory.named_alphas(), [case["stop"]["stop_epoch"] / 100], rtol=1e-6)
@@ -333,7 +333,7 @@ def test_the_last_epoch_ends_a_search_instead_of_going_back():
         search.epoch.assign(epoch)
         search.memory.add(epoch, 2.0**epoch, [0.0])
         reason = part.stop(search, {"eigenvalue": 0.0})
-    assert "genotype is that of epoch 1" in reason and search.memory.over.numpy()
+    assert "genotype is that of epoch 1" in reason and search.memory.named.numpy() == 0
 
 
 def test_a_collapse_that_is_watched_names_the_flag(capsys, monkeypatch):

@@ -177,6 +177,18 @@ def test_gates_start_at_a_half(shared):
     assert not np.any(search.alphas.numpy())
 
 
+@pytest.mark.parametrize("rule", [sparse, every_edge])
+def test_a_threshold_passes_over_none(rule):
+    net = Supernet(REGULAR, 3, channels=2, layers=1, nodes=1, multiplier=1)
+    net.build((None, 8, 8, 1))
+    search = build.search(net, "first", parts=[Sigmoid(), Threshold(rule)])
+    alphas = np.zeros((2, 2, len(REGULAR.searched)))
+    alphas[..., REGULAR.searched.index("none")] = 9.0
+    alphas[:, 1, 3] = 0.5
+    search.alphas.assign(alphas.ravel())
+    assert search.genotype().normal == ((REGULAR.searched[3], 1),)
+
+
 @pytest.mark.parametrize("case", FAIR_CELLS["cases"], ids=lambda case: case["kind"])
 def test_cells_by_gates(case):
     table = alike(FAIR_CELLS["row_order"], FAIR_CELLS["primitives_order"])

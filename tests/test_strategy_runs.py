@@ -47,6 +47,21 @@ def test_a_stopped_search_goes_on_to_the_same_bits(name, tmp_path, monkeypatch):
     assert again.model.genotype() == found
 
 
+def test_a_search_that_a_part_stopped_stays_stopped(tmp_path):
+    settings, data, job = job_of("digits", CONV | {"stop": "skips", "stop_skips": 1, "ops": "regular"})
+    choice = job.model.choices["normal"][0]
+    row = np.array(choice.candidates) == "skip_connect"
+    job.model.alphas.assign(np.tile(5.0 * row, len(job.model.alphas.numpy()) // len(row)))
+    log = RunFolder.start(tmp_path, settings.to_config() | {"data_info": data.remembered})
+    fit(log, job, 2, 60.0)
+    stopped = {"stopped_after_epoch": 1, "genotype_of_epoch": 1}
+    assert int(job.model.step.numpy()) == job.steps and job.model.over == stopped
+    _, _, again = job_of("digits", CONV | {"stop": "skips", "stop_skips": 1, "ops": "regular"})
+    fit(RunFolder.resume(log.folder), again, 2, 60.0)
+    assert int(again.model.step.numpy()) == job.steps and again.model.over == stopped
+    assert again.model.genotype() == job.model.genotype()
+
+
 def _place(model):
     return next(place for place, variable in enumerate(model.state()) if variable is model.alphas)
 

@@ -36,8 +36,8 @@ class Search:
         choices: dictionary from table to a tuple of `layers.choices.Choice`, what its rows and columns are.
         folder: `pathlib.Path` of the run; None without a log folder.
         model: the Keras model that searched: a `Darts` or an `Enas`.
-        stopped: of a search that ended before the eigenvalue rose (RobustDARTS) a dictionary with the epoch that it
-            stopped after, `stopped_after_epoch`, and the one whose genotype it is, `genotype_of_epoch`; otherwise None.
+        stopped: of a search that one of its parts stopped (`--stop`) a dictionary with the epoch that it stopped after,
+            `stopped_after_epoch`, and the one whose genotype it is, `genotype_of_epoch`; otherwise None.
     """
 
     genotype: Genotype

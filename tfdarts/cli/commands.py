@@ -67,11 +67,12 @@ def going_on(run):
         raise UserError("config.json does not hold what a command to train needs.") from None
 
 
-def _ends_for_good(config):
-    """Whether a search that has ended cannot have more epochs, for what it decided depends on their number."""
+def _ends_for_good(config, folder):
+    """Whether a search that has ended cannot have more epochs: it was stopped, or decided by their number."""
     known = {"stages": "none", "select": "magnitude", "stop": "none"}
     stages, select, stop = (config.get(name, usual) for name, usual in known.items())
-    return stages != "none" or select == "perturbation" or stop in ("eigenvalue", "adaptive")
+    stopped = (folder / "stop.json").is_file()
+    return stopped or stages != "none" or select == "perturbation" or stop == "adaptive"
 
 
 def _going_on(run):
@@ -86,7 +87,7 @@ def _going_on(run):
         commands.append(("train what it found", train(config, found)))
     if run.training and run.finished:
         commands.append(("test the model again", evaluate(config, folder)))
-    grows = type(run.total) is int and run.total < 1e9 and not _ends_for_good(config)
+    grows = type(run.total) is int and run.total < 1e9 and not _ends_for_good(config, folder)
     if resumable and run.finished and grows:
         commands.append(("go on for more epochs", resume(config, folder, "--epochs", 2 * run.total)))
     if run.cells():

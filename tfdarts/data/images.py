@@ -367,7 +367,8 @@ def search_halves(train, validation, portion, use_validation, seed, arch_portion
             raise DataError(f"--train_portion {portion} and --arch_portion {arch_portion} are more than there is.")
         halves = halves[0], halves[1].take(np.arange(wanted))
     if not all(len(half) for half in halves):
-        raise DataError(f"--train_portion {portion} leaves one half of the search without images.")
+        which = "leaves" if not arch_portion else f"and --arch_portion {arch_portion} leave"
+        raise DataError(f"--train_portion {portion} {which} one half of the search without images.")
     return halves
 
 

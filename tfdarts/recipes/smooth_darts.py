@@ -19,4 +19,10 @@ DIGITS = darts.DIGITS.but(
     "minutes on two cores.",
     search={"unrolled": False, "perturb": "random", "restrict": "without_none"},
 )
-RECIPES = (RANDOM, ADVERSARIAL, DIGITS)
+ADVERSARIAL_DIGITS = DIGITS.but(
+    "sdarts_adv_digits",
+    "SDARTS-ADV on the embedded digits, for a first try: `python3 search_cell.py --recipe sdarts_adv_digits`. Some ten "
+    "minutes on two cores.",
+    search={"perturb": "adversarial"},
+)
+RECIPES = (RANDOM, ADVERSARIAL, DIGITS, ADVERSARIAL_DIGITS)

@@ -41,13 +41,13 @@ def fit(folder, job, epochs, checkpoint_minutes, callbacks=()):
         Stopped: after SIGTERM or SIGINT, if there is a folder.
         UserError: for a metric that is not finite, or a folder that cannot be written.
     """
-    stage, done = 1, checkpoint.newest_step(folder) if folder else 0
+    stage, done = 1, checkpoint.newest_step(folder) if folder and job.following else 0
     while job.following and done > job.following.epoch * job.steps:
         stage += 1
         job = job.following.build(folder.load_json(_handed(stage)), None)
     values, seconds = checkpoint.restore(folder, job.model) if folder else (None, 0.0)
     fitted = _fit(folder, job, epochs, checkpoint_minutes, callbacks, values, seconds)
-    while job.following and not job.model.stop_training:
+    while job.following and not (job.model.stop_training or job.model.over):
         stage, handed = stage + 1, job.following.hand_on()
         if folder:
             folder.save_json(_handed(stage), handed)
@@ -55,8 +55,8 @@ def fit(folder, job, epochs, checkpoint_minutes, callbacks=()):
         ended.forget_graphs()
         gc.collect()
         before, fitted = fitted, _fit(folder, job, epochs, checkpoint_minutes, callbacks, None, fitted.seconds)
-        for metric, values in fitted.history.items():
-            fitted.history[metric] = before.history.get(metric, []) + values
+        for metric, values in before.history.items():
+            fitted.history[metric] = values + fitted.history.get(metric, [])
     return fitted
 
 

@@ -102,7 +102,11 @@ class Darts(Learner):
             self.mask = self.add_weight(name="mask", shape=(size,), initializer=start, trainable=False)
         self.arch_optimizer = arch_optimizer or optimizers.Adam(3e-4, (0.5, 0.999), 1e-3, name="arch_adam")
         self.arch_optimizer.build(size)
-        self.stops_on_rise = any(isinstance(part, robust_darts.RiseStop) for part in parts)
+        self.stopped_after = None  # how many epochs were done when a part stopped the search; 0 before that
+        if self._hooks["stop"]:
+            self.stopped_after = self.add_weight(
+                name="stopped_after", shape=(), dtype="int64", initializer="zeros", trainable=False
+            )
         self.memory = None if remembers is None else robust_darts.Memory(size, **remembers)
         self.arch_step = self.step
         if begin or first_step:
@@ -141,14 +145,18 @@ class Darts(Learner):
 
     @property
     def over(self):
-        if self.memory is None or not self.memory.over.numpy():
-            return None
-        last, named = self.memory.epochs.numpy()[-1], self.memory.named.numpy()
-        return {"stopped_after_epoch": int(last) + 1, "genotype_of_epoch": int(named) + 1}
+        after = 0 if self.stopped_after is None else int(self.stopped_after.numpy())
+        taken = int(self.memory.named.numpy()) + 1 if self._named else after
+        return {"stopped_after_epoch": after, "genotype_of_epoch": taken} if after else None
+
+    @property
+    def _named(self):
+        """Whether a part has named the epoch whose architecture is the search's."""
+        return self.memory is not None and self.memory.named.numpy() != robust_darts.NOTHING
 
     def take_best(self):
         """Sets the architecture parameters to those of the epoch that a part named, if one did."""
-        if self.memory is not None and self.memory.named.numpy() != robust_darts.NOTHING:
+        if self._named:
             self.alphas.assign(self.memory.named_alphas())
 
     def rewound(self):
@@ -156,7 +164,7 @@ class Darts(Learner):
         layers = (self.supernet, self.weight_optimizer, self.arch_optimizer, self.task)
         decay = self.weight_optimizer.weight_decay
         found = [variable for layer in layers for variable in layer.variables if variable is not decay]
-        return [*found, self.alphas, *([self.arch_step] if self.begin else [])]
+        return [*found, self.alphas, *([self.arch_step] if self.arch_step is not self.step else [])]
 
     def moment(self, part):
         """The `Moment` of this step's passes on a training or a validation batch; None if no part asks for it."""
@@ -387,6 +395,7 @@ class Stop(keras.callbacks.Callback):
         reason = self.model.reason_to_stop(logs)
         if reason:
             print(f"stopped after epoch {epoch + 1}: {reason}")
+            self.model.stopped_after.assign(epoch + 1)
             self.model.stop_training = True
 
 

@@ -139,11 +139,12 @@ class Costly(keras.callbacks.Callback):
         batch: function without arguments, the batch of validation data that the eigenvalue is of; None to leave it.
         gap: `Gap`; None to leave it.
         every: epochs from one measurement to the next, the first being measured.
+        warns: whether to say, once, that the eigenvalue has risen.
     """
 
-    def __init__(self, batch, gap, every):
+    def __init__(self, batch, gap, every, warns=True):
         super().__init__()
-        self.batch, self.gap, self.every, self.hessian, self.warned = batch, gap, every, None, False
+        self.batch, self.gap, self.every, self.hessian, self.warns = batch, gap, every, None, warns
 
     def on_train_begin(self, logs=None):
         if self.batch is not None and self.hessian is None:
@@ -172,12 +173,12 @@ class Costly(keras.callbacks.Callback):
 
     def _warn(self, epoch):
         search = self.model
-        if self.warned or search.stops_on_rise:
+        if not self.warns:
             return
         epochs, values = search.memory.known()
         place = robust_darts.named(values)
         if place is not None and epochs[place] >= search.memory.first.numpy():
-            self.warned = True
+            self.warns = False
             print(
                 f"warning: by epoch {epoch + 1} the largest eigenvalue of the Hessian has risen to more than "
                 f"{robust_darts.FACTOR} times what it was, which is how collapse begins; --stop eigenvalue "
@@ -196,7 +197,8 @@ def costly(stream, *, monitors="", monitor_every=1, stop="none"):
     if not names:
         return []
     batch = (lambda: next(iter(stream.batches(0)))[VALID]) if "eigenvalue" in names else None
-    return [Costly(batch, Gap(stream.validation) if "gap" in names else None, monitor_every)]
+    gap = Gap(stream.validation) if "gap" in names else None
+    return [Costly(batch, gap, monitor_every, warns=stop not in RISES)]
 
 
 class Monitor(keras.callbacks.Callback):

@@ -123,6 +123,12 @@ PAIRS = {  # of cells, where a node keeps some of its inputs
         "(all edges, up to two operations each); few_skips (P-DARTS: at most --max_skips in the normal cell)",
         choices=("magnitude", "perturbation", "threshold_sparse", "threshold_edge", "few_skips"),
     ),
+    "projection_first": Option(
+        "operations",
+        "what is decided first: operations (of all edges, as in the paper); edges (each node's two inputs)",
+        choices=("operations", "edges"),
+        only_with=("select", "perturbation"),
+    ),
     "gate_threshold": Option(
         0.85,
         "smallest gate of an operation that is kept",

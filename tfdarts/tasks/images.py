@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfdarts.layers.dropout import dropout_factors
 from tfdarts.tasks.base import TRAIN, Pass, Task, cross_entropy
 
-_SKIPS_STREAM = tf.constant([1 << 36, 0], tf.int64)  # added to the draw by the dropout behind skip connections
+_SKIPS_STREAM = 1 << 36  # added to the draw's first number by the dropout behind skip connections
 
 
 class ImageTask(Task):
@@ -51,7 +51,8 @@ class ImageTask(Task):
             seed = draw() + tf.constant([self.dropout_stream << 32, 0], tf.int64)  # numbers of their own
             dropped["dropout"] = dropout_factors((tf.shape(images)[0], network.features), self.dropout, seed)
         if self.skip_dropout and draw:
-            dropped["skip_dropout"] = draw() + _SKIPS_STREAM * (1 + part), self.skip_dropout(progress())
+            seed = draw() + tf.constant([_SKIPS_STREAM * (1 + part), 0], tf.int64)
+            dropped["skip_dropout"] = seed, self.skip_dropout(progress())
         return images, labels, dropped
 
     def loss(self, call, inputs, training=True):

@@ -57,6 +57,9 @@ def check_images(values):
         raise OptionError("--augmentation imagenet needs --image_size (paper: 224).")
     if values["init_channels"] % 2:
         raise OptionError(f"--init_channels must be even. Received: {values['init_channels']}.")
+    share, channels = values.get("partial_channels", 1), values["init_channels"]
+    if channels % share:
+        raise OptionError(f"--init_channels must be a multiple of --partial_channels ({share}). Received: {channels}.")
 
 
 def check(values):
@@ -70,6 +73,3 @@ def check(values):
             "--select perturbation needs --mixing softmax and no --edge_normalization: a decided edge weighs one, a "
             "dropped one nothing."
         )
-    share, channels = values.get("partial_channels", 1), values["init_channels"]
-    if channels % share:
-        raise OptionError(f"--init_channels must be a multiple of --partial_channels ({share}). Received: {channels}.")

@@ -52,6 +52,3 @@ def check(values):
     check_images(values)
     if values.get("select") == "perturbation" and values["mixing"] != "softmax":
         raise OptionError("--select perturbation needs --mixing softmax: it takes candidates away one by one.")
-    share, channels = values.get("partial_channels", 1), values["init_channels"]
-    if channels % share:
-        raise OptionError(f"--init_channels must be a multiple of --partial_channels ({share}). Received: {channels}.")

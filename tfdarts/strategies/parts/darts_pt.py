@@ -1,7 +1,7 @@
 """DARTS-PT (Wang et al. 2021, arXiv:2108.04392): a cell is chosen by what the supernet loses without each candidate.
 
-After the search, operations of edges and then inputs of nodes are decided one by one, at the beginning of every few
-epochs; between the decisions the supernet is tuned.
+After the search, operations of edges and then inputs of nodes, or these first, are decided one by one, at the beginning
+of every few epochs; between the decisions the supernet is tuned.
 """
 
 import math
@@ -45,7 +45,7 @@ def rows_of(node):
     return np.arange(node * (node + 3) // 2, (node + 1) * (node + 4) // 2)
 
 
-def decide(mask, kept, mixing, harm, pick, inputs=INPUTS):
+def decide(mask, kept, mixing, harm, pick, inputs=INPUTS, edges_first=False):
     """Decides one thing in a cell, in place: the operation of an edge, or the inputs of a node.
 
     The operation whose absence harms most is kept (ties: the first), and as many edges likewise as a node keeps. A
@@ -56,9 +56,10 @@ def decide(mask, kept, mixing, harm, pick, inputs=INPUTS):
         mixing: the cell's mixing weights, `(edges, candidates)`, with what was decided in them.
         harm: function of such weights, how bad the supernet is with them.
         pick: function of a list, one of it.
+        edges_first: whether nodes choose their inputs before operations are chosen.
     """
     edges, nodes = undecided(mask, kept, inputs)
-    if edges:
+    if edges and not (edges_first and nodes):
         edge = pick(edges)
         candidates = np.flatnonzero(mask[edge])
         harms = [harm(_without(mixing, (edge, candidate))) for candidate in candidates]
@@ -76,13 +77,17 @@ def _without(mixing, place):
     return changed
 
 
-def decisions(choices, inputs=INPUTS):
-    """How many decisions make a cell, of a supernet's `choices`; `inputs` as in `undecided`."""
+def decisions(choices, inputs=INPUTS, edges_first=False):
+    """How many decisions make a cell at the most, of a supernet's `choices`; the rest as in `decide`."""
     tables = [choices[kind] for kind in KINDS if kind in choices]
-    edges = max(sum(len(choice.candidates) > 1 for choice in table) for table in tables)
+    open_edges = [[len(choice.candidates) > 1 for choice in table] for table in tables]
     if inputs is None:
-        return edges
-    return edges + sum(len(rows_of(node)) > inputs for node in range(count_nodes(len(tables[0]))))
+        return max(map(sum, open_edges))
+    nodes = [rows_of(node) for node in range(count_nodes(len(tables[0])))]
+    choosing = sum(len(rows) > inputs for rows in nodes)
+    if edges_first:  # then the operations of the edges that are kept
+        return choosing + max(sum(min(inputs, sum(np.take(edges, rows))) for rows in nodes) for edges in open_edges)
+    return choosing + max(map(sum, open_edges))
 
 
 class Projection(keras.callbacks.Callback):
@@ -93,11 +98,13 @@ class Projection(keras.callbacks.Callback):
         every: epochs from one to the next.
         criterion: `"accuracy"` or `"loss"`, on the validation images, normalised by their batches.
         images: data set of validation batches.
+        edges_first: as in `decide`.
     """
 
-    def __init__(self, first, every, criterion, images):
+    def __init__(self, first, every, criterion, images, edges_first=False):
         super().__init__()
         self.first, self.every, self.criterion, self.images = first, every, criterion, images
+        self.edges_first = edges_first
         self.measure = tf.function(self._measure, autograph=False)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -120,7 +127,7 @@ class Projection(keras.callbacks.Callback):
             mixing = search.mixing_of(search.alphas.value)
             generator = np.random.default_rng([search.seed, number, place])
             harm, inputs = self._harm(kind, mixing), search.supernet.kept_inputs
-            decide(mask[kind], kept[kind], mixing[kind].numpy(), harm, generator.choice, inputs)
+            decide(mask[kind], kept[kind], mixing[kind].numpy(), harm, generator.choice, inputs, self.edges_first)
             search.set_decided(mask, kept)
 
     def _harm(self, kind, mixing):
@@ -141,11 +148,13 @@ class Projection(keras.callbacks.Callback):
         return result.loss * tf.size(hits, hits.dtype), tf.reduce_sum(hits)
 
 
-def projected(job, *, epochs, learning_rate, projection_every, projection_criterion):
+def projected(job, *, epochs, learning_rate, projection_every, projection_criterion, projection_first="operations"):
     """A search as a `Job` that goes on with the decisions, and with tuning at a constant learning rate between them."""
-    decide = Projection(epochs, projection_every, projection_criterion, job.validation)
+    edges_first = projection_first == "edges"
+    decide = Projection(epochs, projection_every, projection_criterion, job.validation, edges_first)
+    count = decisions(job.model.choices, job.model.supernet.kept_inputs, edges_first)
     return job._replace(
         schedule=lambda epoch: job.schedule(epoch) if epoch < epochs else learning_rate / SLOWER,
         callbacks=(*job.callbacks, decide),
-        further_epochs=projection_every * (decisions(job.model.choices, job.model.supernet.kept_inputs) - 1) + 1,
+        further_epochs=projection_every * (count - 1) + 1,
     )

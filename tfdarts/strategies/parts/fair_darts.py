@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts.genotype import NONE
+from tfdarts.spaces.conv.supernet import edge_row
 from tfdarts.strategies.parts import Part, exists
 
 
@@ -60,10 +61,7 @@ class Threshold(Part):
 
         def cell(table, choices, nodes, edges):
             scaled = table if edges is None else table * np.asarray(edges)[:, None]
-            return (
-                reached(self.choose(scaled, choices, nodes, self.threshold))
-                or sparse(scaled[:2], choices[:2], 1, scaled[:2].max())[:1]
-            )
+            return reached(self.choose(scaled, choices, nodes, self.threshold)) or sparse(scaled, choices, 1, 0.0)[:1]
 
         return search.supernet.genotype(gates, cell)
 
@@ -88,7 +86,7 @@ def sparse(gates, table, nodes, threshold):
     """
     found = []
     for node in range(nodes):
-        first = node * (node + 3) // 2
+        first = edge_row(node, 0)
         best = [(*_gates(gates[first + k], table[first + k])[0], node, k) for k in range(node + 2)]
         two = sorted(best, key=lambda entry: -entry[0])[:2]
         found += [entry[1:] for entry in two if entry[0] >= threshold]
@@ -103,7 +101,7 @@ def every_edge(gates, table, nodes, threshold):
     found = []
     for node in range(nodes):
         for source in range(node + 2):
-            row = node * (node + 3) // 2 + source
+            row = edge_row(node, source)
             two = [op for gate, op in _gates(gates[row], table[row])[:2] if gate >= threshold]
             found += [(op, node, source) for op in reversed(two)]
     return found

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts.genotype import NONE
+from tfdarts.spaces.conv.supernet import edge_row
 from tfdarts.strategies.parts import Part
 
 SKIP = "skip_connect"
@@ -78,7 +79,7 @@ def cell(weights, table, nodes, most=None):
         names = [choice.candidates[column] for choice, column in zip(table, best)]
         entries = []
         for node in range(nodes):
-            first = node * (node + 3) // 2
+            first = edge_row(node, 0)
             strengths = [weights[first + source, best[first + source]] for source in range(node + 2)]
             two = sorted(range(node + 2), key=lambda source: (-strengths[source], -source))[:2]
             entries += [(first + source, node, source) for source in sorted(two)]

@@ -54,11 +54,10 @@ def named(values, delta=DELTA, factor=FACTOR, window=WINDOW):
 
 
 class Memory(keras.layers.Layer):
-    """The last measurements of a search, as variables, and what was decided on them.
+    """The last measurements of a search, as variables, and which of them was named.
 
     Attributes:
         named: epoch whose architecture is to be taken, or gone back to; `NOTHING` if there is none.
-        over: 1 if the search has ended with that, else 0.
         first: epoch before which none may be named.
 
     Args:
@@ -79,7 +78,6 @@ class Memory(keras.layers.Layer):
         self.eigenvalues = state("eigenvalues", (room,), 0.0, "float64")
         self.alphas = state("alphas", (room, size), 0.0)
         self.named = state("named", (), NOTHING, "int64")
-        self.over = state("over", (), 0, "int64")
         self.first = state("first", (), start, "int64")
         self.built = True
 
@@ -136,7 +134,6 @@ class RiseStop(Part):
     def end(self, memory, epoch, logs):
         """Ends a search with the cell of an epoch; returns the sentence."""
         memory.named.assign(epoch)
-        memory.over.assign(1)
         logs["genotype_of_epoch"] = epoch + 1
         return (
             f"the largest eigenvalue of the Hessian has risen to {logs['eigenvalue_average']:.4g}, above "
