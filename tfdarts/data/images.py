@@ -269,6 +269,23 @@ def split(images, portion, seed):
     return images.take(order[:cut]), images.take(order[cut:])
 
 
+def held_out(images, portion):
+    """Divides a set as `split`, always alike: what remains, and a share of it for validation, None for none.
+
+    Args:
+        portion: of the images, from 0 to below 1.
+
+    Raises:
+        DataError: if the share is less than one image.
+    """
+    if not portion:
+        return images, None
+    kept, rest = split(images, 1 - portion, 0)
+    if not (len(kept) and len(rest)):
+        raise DataError(f"--hold_out {portion:g} of {len(images)} images leaves nothing for one of the two parts.")
+    return kept, rest
+
+
 def normalize(images, mean, std):
     """uint8 pixels to float32 with mean 0 and deviation 1 per channel."""
     return (tf.cast(images, tf.float32) / 255.0 - tf.constant(mean, tf.float32)) / tf.constant(std, tf.float32)

@@ -20,8 +20,8 @@ def curves(title, series, unit="epoch", width=546, height=280, marks=None):
         `Canvas`.
     """
     palette = colors(series)
-    items = [(f"{name} {_number(points[-1][1])}" if points else name, palette[name]) for name, points in series.items()]
-    rows = _legend_rows(items, width - 20)
+    items = [(f"{name} {number(points[-1][1])}" if points else name, palette[name]) for name, points in series.items()]
+    rows = legend_rows(items, width - 20)
     canvas = Canvas(width, height + 18 * (len(rows) - 1), title)
     canvas.text(10, 16, title, 14, INK, "start")
     everything = list(series.values())
@@ -34,7 +34,7 @@ def curves(title, series, unit="epoch", width=546, height=280, marks=None):
         _mark(canvas, frame, x_range, epoch, words, place)
     for name, points in series.items():
         _plot(canvas, frame, x_range, y_range, points, palette[name], 2, 20)
-    _legend(canvas, rows, 10, height - 13)
+    legend(canvas, rows, 10, height - 13)
     return canvas
 
 
@@ -78,11 +78,11 @@ def panels(title, epochs, edges, operations, weights, palette, width=1120):
     across, tall = max(1, min(len(edges), 5)), 150
     down = -(-len(edges) // across)
     every = dict.fromkeys(name for names in operations for name in names)
-    rows = _legend_rows([(name, palette[name]) for name in every], width - 20)
+    rows = legend_rows([(name, palette[name]) for name in every], width - 20)
     top = 34 + 18 * len(rows) + 8
     canvas = Canvas(width, top + down * tall + 20, title)
     canvas.text(10, 16, title, 14, INK, "start")
-    _legend(canvas, rows, 10, 40)
+    legend(canvas, rows, 10, 40)
     lines = [
         [[(epoch, table[e][o]) for epoch, table in zip(epochs, weights)] for o in range(len(names))]
         for e, names in enumerate(operations)
@@ -103,12 +103,12 @@ def panels(title, epochs, edges, operations, weights, palette, width=1120):
 def _axes(canvas, frame, x_range, y_range, size, counts):
     """Both axes with their ticks, to the left only at whole numbers if they are `counts`."""
     x, y, width, height = frame
-    for value in _ticks(*y_range, max(2, int(height // 26))):
+    for value in ticks(*y_range, max(2, int(height // 26))):
         if not counts or value == int(value):
             at = y + height * (1 - (value - y_range[0]) / (y_range[1] - y_range[0]))
             canvas.line([(x, at), (x + width, at)], FAINT, 1)
-            canvas.text(x - 6, at, _number(value), size, QUIET, "end")
-    for value in _ticks(*x_range, max(2, int(width // (4 * size)))):
+            canvas.text(x - 6, at, number(value), size, QUIET, "end")
+    for value in ticks(*x_range, max(2, int(width // (4 * size)))):
         if value == int(value):
             at = x + width * (value - x_range[0]) / (x_range[1] - x_range[0])
             canvas.line([(at, y + height), (at, y + height + 4)], QUIET, 1)
@@ -144,7 +144,7 @@ def _plot(canvas, frame, x_range, y_range, points, color, line, dots):
             canvas.dot(*at, 1.4 * line, color)
 
 
-def _legend_rows(items, width):
+def legend_rows(items, width):
     """`(text, color)` items broken into rows of at most `width` pixels."""
     rows, used = [[]], 0
     for text, color in items:
@@ -157,7 +157,8 @@ def _legend_rows(items, width):
     return rows
 
 
-def _legend(canvas, rows, x, y):
+def legend(canvas, rows, x, y):
+    """Draws the rows that `legend_rows` gave, from `(x, y)` down."""
     for i, row in enumerate(rows):
         for offset, text, color in row:
             canvas.box(x + offset, y + 18 * i - 5, 16, 10, color)
@@ -191,7 +192,8 @@ def _step(span, count):
     return power * next(factor for factor in (1, 2, 5, 10) if factor * power >= span / count * 0.999)
 
 
-def _ticks(low, high, count):
+def ticks(low, high, count):
+    """About `count` round values from `low` to `high`."""
     step = _step(high - low, count)
     first = math.ceil(low / step - 1e-9)
     return [i * step for i in range(first, math.floor(high / step + 1e-9) + 1)]
@@ -201,5 +203,6 @@ def _drawable(value):
     return abs(value) < 1e100
 
 
-def _number(value):
+def number(value):
+    """A value at a tick or in a legend."""
     return f"{value:.4g}"

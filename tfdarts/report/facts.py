@@ -79,6 +79,7 @@ def outcome(run):
     return [
         ("epochs", epochs if run.unit == "epoch" else ""),
         ("validation accuracy", _percent(last.get("val_accuracy"), 100) if "perplexity" not in last else ""),
+        ("validation error", _percent(results.get("validation_error_percent"), 1)),
         ("test error", _percent(results.get("test_error_percent"), 1)),
         ("validation perplexity", _number(last.get("val_perplexity"))),
         ("test perplexity", _number(results.get("test_perplexity"))),

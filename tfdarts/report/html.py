@@ -37,10 +37,6 @@ def page(histories, commands):
         commands: function of a `History`, what may be done with it next: a list of `(what, command)`; may raise
             UserError.
     """
-    files = importlib.resources.files("tfdarts.report")
-    style, script = ((files / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     palette = operation_colors(name for run in histories for name in run.operations())
     written = datetime.datetime.now().strftime("%Y-%m-%d %H:%M")
     runs = "one run" if len(histories) == 1 else f"{len(histories)} runs"
@@ -48,11 +44,25 @@ def page(histories, commands):
     if len(histories) > 1:
         parts.append(comparison(histories))
     parts.extend(_run(number, run, palette, commands) for number, run in enumerate(histories))
-    body = "\n".join(parts)
+    return document("tfdarts report", "\n".join(parts))
+
+
+def document(title, body):
+    """A page that is complete in itself, with the report's style and script.
+
+    Args:
+        title: str.
+        body: HTML.
+    """
+    files = importlib.resources.files("tfdarts.report")
+    style, script = ((files / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>tfdarts report</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{text(title)}</title>\n"
         f"<style>\n{style}</style>\n</head>\n<body>\n{body}\n<script>{script}</script>\n</body>\n</html>\n"
     )
 

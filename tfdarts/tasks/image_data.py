@@ -100,15 +100,17 @@ class ImageData:
         held_out = next(iter(images.test_batches(valid, batch_size)))
         return SharedStream(of_train, of_valid, images.steps_per_epoch(train, batch_size), held_out)
 
-    def training(self, *, batch_size, cutout, cutout_length, seed):
-        """Training batches, as a `Stream`."""
-        images.check_batch_size(self.train, batch_size)
+    def training(self, *, batch_size, cutout, cutout_length, seed, hold_out=0.0):
+        """Training batches, as a `Stream`, which validates on what is held out, if anything is."""
+        train, held_out = images.held_out(self.train, hold_out)
+        images.check_batch_size(train, batch_size)
         length = cutout_length if cutout else 0
 
         def batches(step):
-            return images.train_batches(self.train, batch_size, seed, length, step)
+            return images.train_batches(train, batch_size, seed, length, step)
 
-        return Stream(batches, images.steps_per_epoch(self.train, batch_size))
+        validation = images.test_batches(held_out, batch_size) if held_out else None
+        return Stream(batches, images.steps_per_epoch(train, batch_size), validation)
 
     def search_task(self, network, skip_dropout=None):
         """The task of a search by DARTS; `skip_dropout` as in `ImageTask`."""
@@ -128,23 +130,44 @@ class ImageData:
 
     def test_results(self, learner, *, batch_size):
         """Test error, accuracy and top-5 accuracy of a `Trainer`'s network, in percent."""
-        result = learner.evaluate(images.test_batches(self.test, batch_size), return_dict=True, verbose=0)
-        return {
-            "test_error_percent": 100 * (1 - result["accuracy"]),
-            "test_accuracy_percent": 100 * result["accuracy"],
-            "top5_accuracy_percent": 100 * result["top5"],
-        }
+        return _percentages("test", learner, self.test, batch_size)
 
-    def results(self, learner, *, batch_size):
-        """What a trained network reached, and what it costs."""
-        return self.test_results(learner, batch_size=batch_size) | network_costs(learner.network, self.train.shape)
+    def results(self, learner, *, batch_size, hold_out=0.0):
+        """What a trained network reached, on the held out images if there are any, and what it costs."""
+        _, held_out = images.held_out(self.train, hold_out)
+        if held_out:
+            reached = _percentages("validation", learner, held_out, batch_size)
+        else:
+            reached = self.test_results(learner, batch_size=batch_size)
+        return reached | network_costs(learner.network, self.train.shape)
 
 
-def load(*, dataset, data_dir, image_size, augmentation, flip, seed, use_extra=False, remembered=None):
+def _percentages(which, learner, examined, batch_size):
+    """Error, accuracy and top-5 accuracy on some images; `which` they are is in the names."""
+    result = learner.evaluate(images.test_batches(examined, batch_size), return_dict=True, verbose=0)
+    return {
+        f"{which}_error_percent": 100 * (1 - result["accuracy"]),
+        f"{which}_accuracy_percent": 100 * result["accuracy"],
+        "top5_accuracy_percent": 100 * result["top5"],
+    }
+
+
+def load(
+    *,
+    dataset,
+    data_dir,
+    image_size,
+    augmentation,
+    flip,
+    seed,
+    split_seed=None,
+    use_extra=False,
+    remembered=None,
+):
     """Reads a data set, or learns where its images are.
 
     Args:
-        dataset, data_dir, image_size, augmentation, flip, seed, use_extra: options.
+        dataset, data_dir, image_size, augmentation, flip, seed, split_seed, use_extra: options.
         remembered: `ImageData.remembered` of a run that is resumed; None for a new one.
 
     Raises:
@@ -152,6 +175,7 @@ def load(*, dataset, data_dir, image_size, augmentation, flip, seed, use_extra=F
     """
     if dataset is None:
         raise UserError("this run is on arrays, which a command does not have; start a new one from Python")
+    seed = seed if split_seed is None else split_seed
     sets = images.load(dataset, data_dir, seed, image_size, augmentation, flip, use_extra, remembered)
     names = {"dataset": dataset, "seed": seed, "image_size": image_size, "augmentation": augmentation}
     data = ImageData(*sets, names)
@@ -161,19 +185,20 @@ def load(*, dataset, data_dir, image_size, augmentation, flip, seed, use_extra=F
     return data
 
 
-def from_memory(data, test=None, *, augmentation, flip, image_size, seed):
+def from_memory(data, test=None, *, augmentation, flip, image_size, seed, split_seed=None):
     """A data set of arrays, or of a `tf.data.Dataset`.
 
     Args:
         data: `(x, y)`: pixels from 0 to 255 `(n, height, width[, channels])` and integer labels; or a
             `tf.data.Dataset` of such `(image, label)`, single or in batches, which is read into memory.
         test: images to test on, likewise; None to hold out a tenth, chosen by the seed.
-        augmentation, flip, image_size, seed: options.
+        augmentation, flip, image_size, seed, split_seed: options.
 
     Raises:
         UserError: if they are no labelled images.
     """
     parts = sources.from_memory(data, test)
+    seed = seed if split_seed is None else split_seed
     sets = images.of_parts("these arrays", parts, seed, image_size, augmentation, flip)
     return ImageData(*sets, {"dataset": None, "seed": seed, "image_size": image_size, "augmentation": augmentation})
 

@@ -18,6 +18,12 @@ IMAGES = {
     "image_size": Option(
         0, "height and width in pixels to bring images to; 0: leave them as they are", zero=True, random=True
     ),
+    "split_seed": Option(
+        None,
+        "number by which the images to test on are chosen, of a data set without test images; unset: as --seed",
+        kind=int,
+        zero=True,
+    ),
     "augmentation": Option(
         "crop",
         "change of training images: crop (shifts and flips) or imagenet (random parts, color jitter, flips)",
@@ -45,6 +51,15 @@ HALVES = {
         zero=True,
         fraction=True,
         only_with=("use_validation", False),
+    ),
+}
+HOLD_OUT = {
+    "hold_out": Option(
+        0.0,
+        "share of the training images that is not trained on but validated on after every epoch, to choose between "
+        "genotypes without a look at the test images; the results then are on these images, not on the test images",
+        zero=True,
+        fraction=True,
     ),
 }
 UNITS = ("emsize", "nhid", "nhidlast")  # the papers' cells take one number for all three

@@ -4,7 +4,7 @@ from tfdarts import operations
 from tfdarts.options import Option, OptionError
 from tfdarts.runs.options import OPTIONS
 from tfdarts.strategies.options import CELLS, DARTS, PAIRS
-from tfdarts.tasks.options import BATCH, CUTOUT, HALVES, IMAGES
+from tfdarts.tasks.options import BATCH, CUTOUT, HALVES, HOLD_OUT, IMAGES
 from tfdarts.training.options import AUXILIARY, DROP_PATH, LABEL_SMOOTH, SCHEDULE, SGD
 
 CHANNELS = Option(16, "channels of the first cells, an even number; they double at every reduction")
@@ -28,7 +28,7 @@ SEARCH = IMAGES | DARTS | CELLS | PAIRS | HALVES | BATCH | SGD | CUTOUT | {
         random=True,
     ),
 }  # fmt: skip
-TRAIN = IMAGES | BATCH | SGD | SCHEDULE | CUTOUT | AUXILIARY | {
+TRAIN = IMAGES | HOLD_OUT | BATCH | SGD | SCHEDULE | CUTOUT | AUXILIARY | {
     "network": NETWORK.but("cifar", "form of stem and auxiliary head: cifar or imagenet, for larger images"),
     "init_channels": CHANNELS.but(36),
     "layers": LAYERS.but(20),

@@ -8,7 +8,7 @@ from tfdarts.runs.options import OPTIONS
 from tfdarts.spaces.conv.options import check_images
 from tfdarts.spaces.recurrent.options import check_drawn
 from tfdarts.strategies.options import ENAS_IMAGES
-from tfdarts.tasks.options import BATCH, CUTOUT, HALVES, IMAGES, dropout
+from tfdarts.tasks.options import BATCH, CUTOUT, HALVES, HOLD_OUT, IMAGES, dropout
 from tfdarts.training.options import LABEL_SMOOTH, RESTARTS, SCHEDULE, SGD
 
 POOLED = dropout(0.1, "pooled features")
@@ -29,7 +29,7 @@ SEARCH = COMMON_SEARCH | {
         0.8, "weight of the penalty that pulls the controller towards --skip_target", zero=True, controller=True
     ),
 }  # fmt: skip
-COMMON_TRAIN = IMAGES | SCHEDULE | RESTARTS | BATCH | CUTOUT | {
+COMMON_TRAIN = IMAGES | HOLD_OUT | SCHEDULE | RESTARTS | BATCH | CUTOUT | {
     "schedule": SCHEDULE["schedule"].but("restarts"),
     "learning_rate": SGD["learning_rate"].but(0.05),
     "learning_rate_min": SGD["learning_rate_min"].but(1e-3),

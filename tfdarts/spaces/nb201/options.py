@@ -4,7 +4,7 @@ from tfdarts.options import Option, OptionError
 from tfdarts.runs.options import OPTIONS
 from tfdarts.spaces.conv.options import check_images
 from tfdarts.strategies.options import CELLS, DARTS
-from tfdarts.tasks.options import BATCH, CUTOUT, HALVES, IMAGES
+from tfdarts.tasks.options import BATCH, CUTOUT, HALVES, HOLD_OUT, IMAGES
 from tfdarts.training.options import LABEL_SMOOTH, SCHEDULE, SGD
 
 SHARED = IMAGES | BATCH | SGD | CUTOUT | {
@@ -31,7 +31,7 @@ SEARCH = SHARED | DARTS | HALVES | CELLS | {
         random=True,
     ),
 }  # fmt: skip
-TRAIN = {name: option for name, option in SHARED.items() if name != "grad_clip"} | SCHEDULE | {
+TRAIN = {name: option for name, option in SHARED.items() if name != "grad_clip"} | HOLD_OUT | SCHEDULE | {
     "batch_size": BATCH["batch_size"].but(256),
     "epochs": BATCH["epochs"].but(200),
     "learning_rate": SGD["learning_rate"].but(0.1),

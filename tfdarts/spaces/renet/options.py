@@ -5,7 +5,7 @@ from tfdarts.runs.options import OPTIONS
 from tfdarts.spaces.recurrent.options import ACTIVATIONS, NODES
 from tfdarts.spaces.renet.genotype import BASELINE_CELLS, RENET_CELLS
 from tfdarts.strategies.options import DARTS
-from tfdarts.tasks.options import BATCH, CUTOUT, HALVES, IMAGES
+from tfdarts.tasks.options import BATCH, CUTOUT, HALVES, HOLD_OUT, IMAGES
 from tfdarts.training.options import LABEL_SMOOTH, SCHEDULE, SGD
 
 SHARED = IMAGES | BATCH | SGD | CUTOUT | {
@@ -29,7 +29,7 @@ SEARCH = SHARED | DARTS | HALVES | {
     "arch_learning_rate": DARTS["arch_learning_rate"].but(3e-3),
     "ops": ACTIVATIONS,
 }  # fmt: skip
-TRAIN = SHARED | SCHEDULE | {
+TRAIN = SHARED | HOLD_OUT | SCHEDULE | {
     "use_extra": Option(False, "train on the data set's split `extra` too (SVHN)"),
     "nhid": UNITS.but(256),
     "epochs": BATCH["epochs"].but(300),

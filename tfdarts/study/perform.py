@@ -1,0 +1,73 @@
+"""Performs a study: starts what can be started, until nothing is left."""
+
+import concurrent.futures
+import contextlib
+import signal
+
+
+class Interrupted(BaseException):
+    """A signal asked the study to stop; `number` is the signal's."""
+
+    def __init__(self, number):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@contextlib.contextmanager
+def signals():
+    """While it is entered, SIGTERM and SIGINT raise `Interrupted`; a second one kills, as ever."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def handle(number, _):
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+        raise Interrupted(number)
+
+    before = [signal.signal(number, handle) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)
+
+
+def perform(study, workers, progress):
+    """Runs all runs of a study that have not ended yet.
+
+    Args:
+        study: `plan.Study`.
+        workers: `local.Workers` or `cluster.Workers`.
+        progress: `progress.Progress`.
+
+    Returns:
+        A dictionary from the name of a run that failed to the last line that it printed.
+
+    Raises:
+        Interrupted: after SIGTERM or SIGINT, when all runs under way have saved a checkpoint.
+    """
+    failed, running = {}, {}
+    progress.begin(run for run in study.runs() if study.finished(run))
+    with signals():
+        try:
+            while True:
+                busy = {run.name for run in running.values()}
+                for run in study.runs(failed):
+                    if len(running) == workers.jobs:
+                        break
+                    if not (run.name in failed or run.name in busy or study.finished(run)):
+                        running[workers.submit(run, study.place(run))] = run
+                        progress.started(run)
+                if not running:
+                    return failed
+                done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+                for future in done:
+                    run = running.pop(future)
+                    error = future.exception()
+                    if error is None and not study.finished(run):
+                        error = RuntimeError("it ended without a result")
+                    if error is not None:
+                        failed[run.name] = str(error)
+                    progress.ended(run, failed.get(run.name))
+        except Interrupted:
+            workers.stop()
+            raise
