@@ -52,7 +52,7 @@ def page(study, result, commands):
 def _method(plan):
     """What was done, in sentences."""
     chosen = {
-        "short": f"the best of them after a short training of {plan.select_epochs} epochs, scored on images held out "
+        "short": f"the best of them after a short training of {plan.select_epochs} epoch{'s' * (plan.select_epochs > 1)}, scored on images held out "
         "from the training images, was trained fully",
         "best": "the best of them by the search's own validation was trained fully",
         "all": "all of them were trained fully",

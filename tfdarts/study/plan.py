@@ -137,21 +137,20 @@ class Study:
     def runs(self, failed=()):
         """All runs that can be named so far: those that depend on others only once these have ended.
 
+        Trainings come first, and searches seed by seed, so that early results are of all strategies.
+
         Args:
             failed: names of the runs that have failed.
         """
         plan = self.plan
-        result = [
-            self.search(strategy, seed)
-            for strategy in plan.strategies
-            for seed in range(plan.seeds)
-            if not strategy.drawn
-        ]
+        result = []
         if plan.select != "best":
             result += [self.short(cell) for owner in self.owners() for cell in self.cells(owner)]
         trained = [cell for strategy in plan.strategies for cell in self.chosen(strategy, failed) or ()]
         trained += self.cells(BASELINE)
-        return result + [self.full(cell, seed) for cell in trained for seed in range(plan.train_seeds)]
+        result += [self.full(cell, seed) for cell in trained for seed in range(plan.train_seeds)]
+        searched = [strategy for strategy in plan.strategies if not strategy.drawn]
+        return result + [self.search(strategy, seed) for seed in range(plan.seeds) for strategy in searched]
 
     def owners(self):
         """Names of the strategies, and the random cells'."""
