@@ -100,10 +100,12 @@ def _training(settings, genotype, epochs):
 
 def _seconds(job, building, epochs):
     """Seconds of a job of so many epochs, for each number of them: one batch is trained and tested often enough."""
-    first, step = _times(job.model.make_train_function(), iter(job.batches(0)))
+    job.model.make_train_function()
+    first, step = _times(job.model.train_function, iter(job.batches(0)))
     traced, test = (0.0, 0.0)
     if job.validation is not None:
-        traced, test = _times(job.model.make_test_function(), iter(job.validation.repeat()))
+        job.model.make_test_function()
+        traced, test = _times(job.model.test_function, iter(job.validation.repeat()))
         test *= int(job.validation.cardinality())
     return [building + first + traced + number * (job.steps * step + test) for number in epochs]
 

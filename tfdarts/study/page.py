@@ -51,9 +51,10 @@ def page(study, result, commands):
 
 def _method(plan):
     """What was done, in sentences."""
+    epochs = f"{plan.select_epochs} epoch{'s' * (plan.select_epochs > 1)}"
     chosen = {
-        "short": f"the best of them after a short training of {plan.select_epochs} epoch{'s' * (plan.select_epochs > 1)}, scored on images held out "
-        "from the training images, was trained fully",
+        "short": f"the best of them after a short training of {epochs}, scored on images held out from the training "
+        "images, was trained fully",
         "best": "the best of them by the search's own validation was trained fully",
         "all": "all of them were trained fully",
     }[plan.select]

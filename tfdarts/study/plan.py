@@ -19,7 +19,7 @@ SCORES = {
     "images": ("test_accuracy_percent", "validation_accuracy_percent", True),
     "text": ("test_perplexity", "valid_perplexity", False),
 }
-_DRAWS_PER_CELL = 100  # so many random cells are tried for each that is to lie within the budget
+_DRAWS_PER_CELL = 25  # so many random cells are tried for each that is to lie within the budget
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,15 +241,17 @@ class Study:
         paths = [self.folder / "cells" / f"{owner}_{number}.json" for number in range(count)]
         if all(path.is_file() for path in paths):
             return
-        limit = count * _DRAWS_PER_CELL if self.plan.budget else count
+        limit = count * _DRAWS_PER_CELL + 1 if self.plan.budget else count
         tried = api.run_random(self.plan.search.but(strategy=RANDOM, samples=limit, seed=seed))
         kept = []
-        for genotype in tried:
-            if len(kept) < count and self.affordable(genotype):
+        for number, genotype in enumerate(tried):
+            if len(kept) == count:
+                break
+            if number == (1 + len(kept)) * _DRAWS_PER_CELL:
+                limits = ", ".join(f"{name}<={most:g}" for name, most in self.plan.budget.items())
+                raise UserError(f"of {number} random cells only {len(kept)} are within {limits}; raise the budget")
+            if self.affordable(genotype):
                 kept.append(genotype)
-        if len(kept) < count:
-            limits = ", ".join(f"{name}<={most:g}" for name, most in self.plan.budget.items())
-            raise UserError(f"of {limit} random cells only {len(kept)} are within {limits}; raise the budget")
         paths[0].parent.mkdir(parents=True, exist_ok=True) if paths else None
         for path, genotype in zip(paths, kept):
             path.write_text(genotype.to_json())
