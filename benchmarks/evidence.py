@@ -8,6 +8,7 @@ is.
 """
 
 import argparse
+import json
 import pathlib
 import platform
 import shlex
@@ -19,17 +20,17 @@ sys.path.insert(0, str(ROOT))
 
 INTRODUCTION = """# Is what a search finds better than chance?
 
-Written by `benchmarks/evidence.py --preset {preset}`, which anyone can run again and which goes on where it was stopped;
-the figures behind it are in `evidence_{preset}.json`. It is this study, on the first 10,000 training images of CIFAR-10
-as they lay at hand, scaled to 16x16 pixels, tested on 2,000:
+Written by `benchmarks/evidence.py --preset {preset}`, which anyone can run again and which goes on where it was
+stopped; the figures behind it are in `evidence_{preset}.json`. It is this study, on 10,000 training images of CIFAR-10,
+scaled to 16x16 pixels, tested on 2,000:
 
 ```
 {command}
 ```
 
 {runs} runs are done. Machine: {machine}. The search is far smaller than the paper's (4 channels, 5 cells and 10 epochs
-instead of 16, 8 and 50), and so is the training (8 channels, 5 cells, 10 epochs instead of 36, 20, 600): what holds here
-need not hold there. Each cell found is trained, none is chosen; a cell's accuracy is the mean of its trainings. The
+instead of 16, 8 and 50), and so is the training (8 channels, 5 cells, 10 epochs instead of 36, 20, 600): what holds
+here need not hold there. Each cell found is trained, none is chosen; its accuracy is the mean of its trainings. The
 interval is Welch's, for the difference of the means over cells. Best of k: the expected best of as many random cells as
 could have been trained in the time of one search and one training, chosen by their test accuracy, which favours them.
 """
