@@ -5,34 +5,28 @@ of the same space fully, and writes a page with a table that says how much bette
 `logs/study/<time>/` holds it all: ordinary runs, `study.json`, `study.html`.
 """
 
-import dataclasses
-import datetime
 import json
 import pathlib
-import re
 import shlex
 import sys
 import tempfile
 
 from absl import flags
 
-from tfdarts import recipes, spaces, strategies
+from tfdarts import spaces
 from tfdarts.cli import flags as cli
-from tfdarts.cli import search, train
+from tfdarts.cli.plans import DATA, given, plan_of, words_of
 from tfdarts.errors import UserError
 from tfdarts.runs import environment
+from tfdarts.study import local, record
 from tfdarts.study import plan as plans
 from tfdarts.study.estimate import estimate
-from tfdarts.study.local import Workers
 from tfdarts.study.page import page
 from tfdarts.study.perform import Interrupted, perform
 from tfdarts.study.progress import Progress
 from tfdarts.study.table import measure_latencies, table
-from tfdarts.version import __version__
 
-FORMAT = 1  # of `study.json`
-_DATA = ("dataset", "data", "data_dir", "image_size")  # options of data, which searches and trainings share
-_MACHINES = ("jobs",)  # flags that a resumed study may have anew
+_MACHINES = ("jobs", "ray", "ray_address", "cpus", "gpus", "storage")  # flags that a resumed study may have anew
 
 
 def main():
@@ -68,9 +62,19 @@ def define():
     flags.DEFINE_string("budget", "", text, **own)
     flags.DEFINE_string("search_flags", "", "further flags of all searches, quoted", **own)
     flags.DEFINE_string("train_flags", "", "further flags of all trainings, quoted", **own)
-    for name in _DATA:
+    for name in DATA:
         flags.DEFINE_string(name, None, "as in the commands search and train", **own)
     flags.DEFINE_integer("jobs", 1, "runs at once on this machine, each with its share of processors", 1, **own)
+    flags.DEFINE_bool("ray", False, "run on Ray, started on this machine (pip install tfdarts[ray])", **own)
+    text = "run on a Ray cluster: auto for the one that this machine belongs to, or HOST:PORT"
+    flags.DEFINE_string("ray_address", None, text, **own)
+    flags.DEFINE_float("cpus", 1.0, "with Ray: processors of a run", 0.0, **own)
+    flags.DEFINE_float("gpus", 0.0, "with Ray: GPUs of a run, also a part of one: 0.25", 0.0, **own)
+    text = (
+        "with Ray: where runs lie that all machines reach, a URL that fsspec opens (s3://..., gs://...); default: the "
+        "study's folder, which then has to be on a shared disk (--logdir)"
+    )
+    flags.DEFINE_string("storage", None, text, **own)
     flags.DEFINE_string("logdir", "logs", "folder of all runs", **own)
     flags.DEFINE_string("resume", None, "folder of a study to go on with, under its own options", **own)
     flags.DEFINE_bool("dry_run", False, "print every run with its estimated seconds and memory, and stop", **own)
@@ -79,170 +83,70 @@ def define():
 
 def study(values, _):
     """Performs the study that the flags describe, or goes on with one."""
-    folder = None
     if values.resume is not None:
-        folder = pathlib.Path(values.resume)
-        restore(values, folder)
+        restore(values, pathlib.Path(values.resume))
     plan, searches = plan_of(values)
     environment.configure()
     if values.dry_run:
         return dry_run(plan, searches, values.jobs)
-    folder = folder or start(values)
+    folder = pathlib.Path(values.resume or record.start(values.logdir, options(values))).resolve()
     there = plans.Study(plan, folder)
     print(f"study of {sum(plan.expected.values())} runs in {folder}", flush=True)
     try:
-        with Progress(plan.expected, values.jobs) as progress:
-            failed = perform(there, Workers(values.jobs), progress)
+        workers = workers_of(values, folder)
+        with Progress(plan.expected, workers.jobs) as progress:
+            failed = perform(there, workers, progress)
     except Interrupted as stop:
         print(f"stopped by {stop}; go on by: {cli.program()} --resume {folder}", file=sys.stderr)
         sys.exit(128 + stop.number)
     measure_latencies(there)
     result = table(there, failed)
-    save(folder, {"result": result})
+    record.save(folder, {"result": result})
     (folder / "study.html").write_text(page(there, result, going_on(values, there, result)), encoding="utf-8")
     print(summary(result))
     print(folder / "study.html")
 
 
-def plan_of(values):
-    """The plan that the flags describe, and the settings of each strategy that searches, by its name.
-
-    Raises:
-        UserError: for flags that a search or a training would refuse, before anything is run.
-    """
-    base = [*_words("recipe", values.recipe), *_words("space", values.space)]
-    data = [word for name in _DATA for word in _words(name, values[name].value)]
-    shared = [*data, *shlex.split(values.search_flags)]
-    found, searches = [], {}
-    for label in strategies_of(values.strategies):
-        first, *own = shlex.split(label)
-        words = ["--recipe", first] if first in recipes.RECIPES else [*base, "--strategy", first]
-        words = (*words, *shared, *own)
-        name = re.sub(r"\W+", "_", label).strip("_")
-        name += f"_{len(found)}" if name in (plans.BASELINE, *(each.name for each in found)) else ""
-        if first == plans.RANDOM and own:
-            raise UserError(f"{label!r}: random cells are drawn as --search_flags say, and have no flags of their own")
-        found.append(plans.Strategy(label, name, () if first == plans.RANDOM else words))
-        if first != plans.RANDOM:
-            searches[name] = settings_of(search, "search", words)
-    train_words = (*base, *data, *shlex.split(values.train_flags))
-    trained, drawn = settings_of(train, "train", train_words), settings_of(search, "search", (*base, *shared))
-    for name, settings in searches.items():
-        if settings.space != trained.space:
-            raise UserError(f"{name} searches the space {settings.space}, but the study is of {trained.space}")
-    if values.select == "best" and any(strategy.drawn for strategy in found):
-        raise UserError("--select best: random cells have no search that says which is best; leave random out of them")
-    task = spaces.load(trained.space).task
-    if task == "images" and not 0 < values.hold_out < 1:
-        raise UserError("--hold_out must lie between 0 and 1")
-    alike = ("--split_seed", "0") if "split_seed" in trained.values else ()  # all runs are tested on the same images
-    plan = plans.Plan(
-        strategies=tuple(
-            each if each.drawn else dataclasses.replace(each, words=(*each.words, *alike)) for each in found
-        ),
-        seeds=values.seeds,
-        select=values.select,
-        select_epochs=values.select_epochs,
-        hold_out=values.hold_out,
-        train_seeds=values.train_seeds,
-        random=values.random,
-        budget=plans.budget_of(values.budget),
-        train_words=(*train_words, *alike),
-        search=drawn,
-        train=trained,
-    )
-    return plan, searches
-
-
-def _words(name, value):
-    return [] if value is None else [f"--{name}", value]
-
-
-def strategies_of(texts):
-    """The strategies of some texts with commas between them; a comma within a flag's value does not divide.
-
-    Raises:
-        UserError: for one that begins with neither a strategy nor a recipe.
-    """
-    known = (plans.RANDOM, *strategies.NAMES, *recipes.names("search"))
-    divider = rf",\s*(?=(?:{'|'.join(map(re.escape, known))})(?:[\s,]|$))"
-    found = [part.strip() for text in texts for part in re.split(divider, text)]
-    for label in found:
-        if not label or label.split()[0] not in known:
-            there = ", ".join((plans.RANDOM, *strategies.NAMES))
-            raise UserError(
-                f"--strategies: {label!r} begins with neither a strategy ({there}) nor a recipe for searches (the "
-                "command recipes lists them)"
-            )
-    return found
-
-
-def settings_of(command, stage, words):
-    """The options that a command would resolve some flags to.
-
-    Raises:
-        UserError: as the command would.
-    """
-    values = command.define()
-    try:
-        rest = values(["study", *words])
-    except flags.Error as error:
-        raise UserError(f"{shlex.join(words)}: {error}") from None
-    if len(rest) > 1:
-        raise UserError(f"{shlex.join(words)}: {rest[1]!r} is no flag; flags start with --")
-    taken = [name for name in ("seed", "resume", "logdir", "dry_run", "genotype_file", "arch") if _given(values, name)]
-    if taken:
-        raise UserError(f"--{taken[0]} is the study's own; leave it out of {shlex.join(words)}")
-    return cli.settings(values, stage)[0]
-
-
-def _given(values, name):
-    return name in values and not values[name].using_default_value
-
-
-def start(values):
-    """The folder of a new study, which holds its options."""
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = pathlib.Path(values.logdir, "study", stamp)
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"cannot make {folder}: {error.strerror}; give another --logdir") from None
+def options(values):
+    """What a study remembers of its flags: all that decides what it does, and not where."""
     own = values.flags_by_module_dict()[sys.modules[__name__].__name__]
-    options = {flag.name: flag.value for flag in own if flag.name not in ("resume", "dry_run", "logdir", *_MACHINES)}
-    save(folder, {"format": FORMAT, "tfdarts": __version__, "command": sys.argv, "options": options})
-    return folder
+    return {flag.name: flag.value for flag in own if flag.name not in ("resume", "dry_run", "logdir", *_MACHINES)}
 
 
 def restore(values, folder):
     """Sets the flags to those of the study in a folder.
 
     Raises:
-        UserError: if there is none, or other flags were given that are not of the machines.
+        UserError: if there is none, or other flags were given that decide what it does.
     """
-    try:
-        saved = json.loads((folder / "study.json").read_text())
-        options = saved["options"]
-    except (OSError, ValueError, KeyError) as error:
-        reason = type(error).__name__
-        raise UserError(f"{folder} is not the folder of a study ({reason}); give logs/study/<time>") from None
-    if saved.get("format") != FORMAT:
-        raise UserError(f"{folder} was written by another version of tfdarts; start a new study")
-    for name, value in options.items():
+    for name, value in record.options_of(folder).items():
         if name not in values:
             raise UserError(f"{folder} was written by another version of tfdarts; start a new study")
-        if _given(values, name) and values[name].value != value:
+        if given(values, name) and values[name].value != value:
             raise UserError(f"--resume goes on with the study's own options; leave out --{name}, or start a new study")
         values[name].value = value
 
 
-def save(folder, values):
-    """Adds values to the folder's `study.json`; a kill leaves the old file whole."""
-    path = folder / "study.json"
-    before = json.loads(path.read_text()) if path.is_file() else {}
-    following = path.with_name("study.json.next")
-    following.write_text(json.dumps(before | values, indent=2) + "\n")
-    following.replace(path)
+def workers_of(values, folder):
+    """Who runs the study's runs: processes of this machine, or Ray.
+
+    Raises:
+        UserError: if Ray is asked for and cannot be had, or flags of Ray are given without it.
+    """
+    if not (values.ray or values.ray_address):
+        foreign = [name for name in ("cpus", "gpus", "storage") if given(values, name)]
+        if foreign:
+            raise UserError(f"--{foreign[0]} goes with --ray or --ray_address; on one machine there is --jobs")
+        return local.Workers(values.jobs)
+    if given(values, "jobs"):
+        raise UserError("--jobs is for one machine without Ray; Ray runs as many at once as --cpus and --gpus allow")
+    if values.cpus <= 0:
+        raise UserError("--cpus must be above 0")
+    try:
+        from tfdarts.study import cluster
+    except ImportError:
+        raise UserError("--ray needs Ray: pip install 'tfdarts[ray]', or pip install ray in a clone") from None
+    return cluster.Workers(values.ray_address, values.cpus, values.gpus, folder, values.storage)
 
 
 def dry_run(plan, searches, jobs):
@@ -275,7 +179,7 @@ def going_on(values, there, result):
     if cells:
         best = (max if result["higher_is_better"] else min)(cells, key=lambda cell: cell["mean"])
         plan, space = there.plan, spaces.load(there.plan.train.space)
-        words = ["python3", "train.py", *_words("space", space.name)]
+        words = ["python3", "train.py", *words_of("space", space.name)]
         source = "dataset" if plan.task == "images" else "data"
         for name in (source, "data_dir", "image_size"):
             value = plan.train.values.get(name)

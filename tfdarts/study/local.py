@@ -1,4 +1,7 @@
-"""Runs of a study on this machine, some of them at once, each with its share of the processors."""
+"""Runs of a study on this machine, some of them at once, each with its share of the processors.
+
+It imports nothing of the program, so that a Ray worker can have `Processes` without loading TensorFlow.
+"""
 
 import concurrent.futures
 import contextlib
@@ -8,15 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-
-
-class Failed(Exception):
-    """A run ended with another exit code than 0; the text is the last line that it printed."""
-
-
-def command(run, folder):
-    """The words of a run's process, an ordinary command in `folder` as its logs."""
-    return [sys.executable, "-m", "tfdarts.study.child", str(folder), run.stage, *run.words]
 
 
 def last_line(path):
@@ -31,25 +25,27 @@ class Processes:
     def __init__(self):
         self.running, self.stopping, self.lock = set(), False, threading.Lock()
 
-    def execute(self, run, folder, environment=None):
-        """Runs a run to its end; what it prints goes into `output.txt` in its folder.
+    def execute(self, stage, words, folder, environment=None, cwd=None):
+        """Runs a run to its end, as an ordinary command; what it prints goes into `output.txt` in its folder.
 
         Args:
-            run: `Run`.
+            stage, words: of the `Run`.
             folder: `pathlib.Path` of its logs.
             environment: variables beside those of this process, as a dictionary.
+            cwd: folder that the command is run in; None for this process's.
 
-        Raises:
-            Failed: if it does not end as it should.
+        Returns:
+            None; if it does not end as it should, the last line that it printed.
         """
         folder.mkdir(parents=True, exist_ok=True)
         output = folder / "output.txt"
         with output.open("a") as file:
             with self.lock:
                 if self.stopping:
-                    raise Failed("stopped")
+                    return "stopped"
                 process = subprocess.Popen(
-                    command(run, folder),
+                    [sys.executable, "-m", "tfdarts.study.child", str(folder), stage, *words],
+                    cwd=cwd,
                     stdin=subprocess.DEVNULL,
                     stdout=file,
                     stderr=file,
@@ -60,9 +56,9 @@ class Processes:
             code = process.wait()
         with self.lock:
             self.running.discard(process)
-        if code:
-            ended = f"killed by {signal.Signals(-code).name}: " if code < 0 else ""
-            raise Failed(ended + last_line(output))
+        if not code:
+            return None
+        return (f"killed by {signal.Signals(-code).name}: " if code < 0 else "") + last_line(output)
 
     def stop(self):
         """Asks every run to save a checkpoint and end."""
@@ -88,7 +84,7 @@ class Workers:
             self.slots.put(share)
 
     def submit(self, run, folder):
-        """Starts a run when its turn comes; a `Future` that holds nothing, or `Failed`."""
+        """Starts a run when its turn comes; a `Future` of None, or of the last line of a run that failed."""
         return self.pool.submit(self._execute, run, folder)
 
     def _execute(self, run, folder):
@@ -96,7 +92,8 @@ class Workers:
         try:
             if cores:
                 os.sched_setaffinity(0, cores)  # of this thread, and so of the process that it starts
-            self.processes.execute(run, folder, {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
+            environment = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+            return self.processes.execute(run.stage, run.words, folder, environment)
         finally:
             self.slots.put(share)
 

@@ -62,11 +62,12 @@ def perform(study, workers, progress):
                 done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
                 for future in done:
                     run = running.pop(future)
-                    error = future.exception()
+                    lost = future.exception()  # a worker that died more often than it is started again
+                    error = str(lost).strip().splitlines()[0] if lost else future.result()
                     if error is None and not study.finished(run):
-                        error = RuntimeError("it ended without a result")
+                        error = "it ended without a result"
                     if error is not None:
-                        failed[run.name] = str(error)
+                        failed[run.name] = error
                     progress.ended(run, failed.get(run.name))
         except Interrupted:
             workers.stop()
