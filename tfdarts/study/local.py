@@ -44,7 +44,7 @@ class Processes:
                 if self.stopping:
                     return "stopped"
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "tfdarts.study.child", str(folder), stage, *words],
+                    [sys.executable, "-m", "tfdarts.cli.study_run", str(folder), stage, *words],
                     cwd=cwd,
                     stdin=subprocess.DEVNULL,
                     stdout=file,

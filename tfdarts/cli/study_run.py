@@ -1,6 +1,6 @@
 """The process of one run of a study: an ordinary command that ends with the process that started it.
 
-    python3 -m tfdarts.study.child FOLDER search|train WORDS...
+    python3 -m tfdarts.cli.study_run FOLDER search|train WORDS...
 
 If the run has begun before, it goes on from its last checkpoint. A process that an earlier study left behind is waited
 for, so that no two ever write the same run.
