@@ -9,7 +9,7 @@ import sys
 PACKAGE = pathlib.Path(__file__).parent.parent / "tfdarts"
 # Floors, the lowest first; rooms of one floor may import each other's files.
 FLOORS = [
-    {"errors", "version", "quiet", "paths", "modules", "graph", "naming", "genotype", "options", "backend", "ops"},
+    {"errors", "version", "quiet", "paths", "modules", "graph", "naming", "pickled", "genotype", "options", "backend", "ops"},
     {"runs.environment"},
     {"optimizers", "data", "layers", "operations"},
     {"cost", "runs.options", "tasks.options", "training.options", "strategies.options"},
@@ -18,9 +18,9 @@ FLOORS = [
     {"training"},
     {"strategies", "saving", "approximation"},
     {"recipes", "runs"},
-    {"report", "api"},
+    {"report", "api", "pytorch"},
     {"", "cli"},
-    {"multipliers", "__main__", "report.__main__"},
+    {"multipliers", "convert", "__main__", "report.__main__"},
 ]
 
 

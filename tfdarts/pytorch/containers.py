@@ -14,6 +14,7 @@ from tfdarts.pickled import Refused
 from tfdarts.pytorch.machine import WeightFile
 
 LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
+NAMES = (".pt", ".pth", ".tar")
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
@@ -48,6 +49,17 @@ def read(path):
     if head.startswith(b"\x80"):
         raise Refused("it is a bare pickle, not a file that PyTorch saved")
     raise Refused("it is no file that PyTorch saved")
+
+
+def is_weight_file(path):
+    """Whether a file is one for this reader, by its first bytes or, where these say nothing, by its name."""
+    path = pathlib.Path(path)
+    if not path.is_file() or path.suffix == ".keras":
+        return False
+    if path.suffix in NAMES:
+        return True
+    with path.open("rb") as file:
+        return file.read(len(LEGACY)) == LEGACY
 
 
 def _legacy(data):

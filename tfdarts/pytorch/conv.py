@@ -68,9 +68,13 @@ def _image_size(tensors, layers):
     for key, tensor in tensors.items():
         found = _CELLS.match(key)
         if found and key.endswith(_GATHER) and len(tensor.shape) == 4 and tensor.shape[2] == tensor.shape[3] > 0:
-            halvings = sum(reduction for _, reduction, _ in plan(layers, 1)[: int(found[1]) + 1])
-            return tensor.shape[2] * 2**halvings
+            return image_side(tensor.shape[2], int(found[1]), layers)
     return 32
+
+
+def image_side(side, cell, layers):
+    """Side of the images whose maps have a side inside a cell, in the CIFAR form."""
+    return side * 2 ** sum(reduction for _, reduction, _ in plan(layers, 1)[: cell + 1])
 
 
 def options(sizes):

@@ -8,6 +8,7 @@ from tfdarts import naming, recipes, spaces
 from tfdarts.errors import UserError
 from tfdarts.pytorch import content, conv, enas, layouts, recurrent, renet
 from tfdarts.spaces import genotypes
+from tfdarts.spaces.renet.genotype import ReNetGenotype
 
 LAYOUTS = (renet, recurrent, enas, conv)  # a file of the first also has keys that the last looks for
 _HEAD = f"{conv.HEAD}."
@@ -71,6 +72,8 @@ def chosen(source, genotype=None):
     Raises:
         UserError: if it does not fit, none or several fit, or the file names another.
     """
+    if genotype is not None:
+        genotype = _of_space(source, genotype)
     own = source.weights.genotype
     if own is not None:
         if genotype not in (None, own):
@@ -91,6 +94,17 @@ def chosen(source, genotype=None):
         nearest = max(clauses, key=lambda name: _agreement(source, shipped[name]))
         raise source.refused(f"no shipped genotype fits; the nearest, {nearest}, differs in this: {clauses[nearest]}")
     return shipped[fitting[0]], f"the genotype that fits is {fitting[0]}"
+
+
+def _of_space(source, genotype):
+    """A genotype that was given for a file, of its space; the authors' text of a sweeping cell does not say which."""
+    if source.layout is renet and genotype.space == recurrent.space:
+        entries, concat = genotype.recurrent, genotype.concat
+        return ReNetGenotype(entries, concat, ops=genotype.ops, cell=source.sizes.cell)
+    if genotype.space != source.layout.space:
+        spaces_of = f"of the space {source.layout.space}, the genotype is of {genotype.space}"
+        raise source.refused(f"they are {spaces_of}")
+    return genotype
 
 
 def _agreement(source, genotype):

@@ -237,6 +237,9 @@ def load_for(network, dataset=None, data_dir=None):
         raise UserError("the model was trained on arrays; give images to test it on (in a command, --dataset)")
     names = {name: known[name] for name in ("seed", "image_size", "augmentation")}
     sets = images.load(dataset or known["dataset"], data_dir, **names, statistics=known)
+    if sets[0].classes != network.options["classes"]:
+        classes = f"{sets[0].classes} classes, the model has {network.options['classes']}"
+        raise UserError(f"{dataset or known['dataset']} has {classes}")
     return ImageData(*sets, names | {"dataset": dataset or known["dataset"]})
 
 
