@@ -12,6 +12,7 @@ from tfdarts.spaces.base import TextInputs
 
 space = "recurrent"
 SPARED = ("batch_norm.",)  # that the cells do without in a test
+UNUSED = "unused/"  # what the names of pairs that a cell lacks begin with
 _PAIRS = re.compile(r"_w_h\.(\d+)\.weight$")
 
 
@@ -72,7 +73,7 @@ def parts(genotype, sizes):
     for letter in "ch":
         entries = []
         for number, pair in enumerate(pairs):
-            name = f"kernels/{used[pair] - 1}/{letter}" if pair in used else f"unused/{number}/{letter}"
+            name = f"kernels/{used[pair] - 1}/{letter}" if pair in used else f"{UNUSED}{number}/{letter}"
             entries.append(Entry(f"_w_{letter}.{number}.weight", name, "linear", square))
         result.append(Part(f"_w_{letter}", "", entries))
     return result

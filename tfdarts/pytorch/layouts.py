@@ -137,12 +137,12 @@ def misfit(parts, tensors, spared=()):
         if owner is not None:
             by_part[owner][key[len(owner) + 1 :]] = tensor
     for part in parts:
-        if part.key.startswith(spared):
-            continue
         there = by_part[part.key]
         if part.chosen and (bool(there) != bool(part.entries) or (there and described(there) != part.what)):
             return f"{part.key}: {described(there)} there, {part.chosen} in the genotype"
         for entry in part.entries:
+            if entry.key.startswith(spared):
+                continue
             if entry.key not in tensors:
                 return f"{entry.key} is missing"
             if tensors[entry.key].shape != entry.shape:
@@ -162,14 +162,15 @@ def _owner(key, parts):
     return None
 
 
-def values(parts, tensors):
-    """The numbers of a file by our names; parts that it lacks are left out.
+def values(parts, tensors, spared=()):
+    """The numbers of a file by our names, without the keys that begin as spared ones do; arguments as in `misfit`.
 
     Raises:
         UserError: if a number is not finite, a variance negative, or tied weights differ.
     """
     result = {}
-    for entry in (entry for part in parts for entry in part.entries if entry.key in tensors):
+    entries = (entry for part in parts for entry in part.entries)
+    for entry in (entry for entry in entries if not entry.key.startswith(spared)):
         value = tensors[entry.key].array()
         if not np.isfinite(value.astype(np.float32)).all():
             raise UserError(f"{entry.key} has numbers that are not finite")

@@ -137,11 +137,12 @@ def build(source, genotype, auxiliary=False, known=None):
     if getattr(sizes, "head", False) and not auxiliary:
         sizes, spared = sizes._replace(head=False), (_HEAD,)
         notes.append("the file's auxiliary head is left out; --auxiliary keeps it")
+    values = _values(source, genotype, sizes, spared)  # before the network, which takes longer to build
     settings = recipes.resolve(None, "train", {}, source.layout.space)
     options = source.layout.options(sizes) | source.space.options_of(genotype)
     settings = settings.but(**options, **({"auxiliary": auxiliary} if "auxiliary" in settings.values else {}))
     network = source.space.network(genotype, source.layout.inputs(sizes, known), **settings.pick(source.space.network))
-    _assign(source, network, genotype, sizes, spared)
+    _assign(source, network, values)
     return network, [*notes, *_properties(source, sizes)]
 
 
@@ -172,25 +173,27 @@ def start(source, network, genotype, auxiliary):
         sizes, spared = sizes._replace(head=False), (*spared, _HEAD)
         there = "the file has no auxiliary head: it starts anew" if auxiliary else "the file's auxiliary head is left out"
         notes.append(there)
-    _assign(source, network, genotype, sizes, spared)
+    _assign(source, network, _values(source, genotype, sizes, spared))
     return [*notes, *_properties(source, sizes)]
 
 
-def _assign(source, network, genotype, sizes, spared):
+def _values(source, genotype, sizes, spared):
+    """The numbers that a network takes from a file, by our names: not those of parts that are spared."""
     clause = source.misfit(genotype, sizes, spared)
     if clause:
         raise source.refused(clause)
     try:
-        values = layouts.values(source.layout.parts(genotype, sizes), source.weights.tensors)
-        names = source.layout.named(network)
-        naming.assign(names, {name: value for name, value in values.items() if _used(name, source, spared)})
-    except (UserError, ValueError) as error:
+        return layouts.values(source.layout.parts(genotype, sizes), source.weights.tensors, spared)
+    except UserError as error:
         raise source.refused(error) from None
 
 
-def _used(name, source, spared):
-    """Whether the network takes a value: not of unused pairs of nodes, nor of a classifier that starts anew."""
-    return not name.startswith(("unused/", *(prefix.replace(".", "/") for prefix in spared)))
+def _assign(source, network, values):
+    used = {name: value for name, value in values.items() if not name.startswith(enas.UNUSED)}
+    try:
+        naming.assign(source.layout.named(network), used)
+    except ValueError as error:
+        raise source.refused(error) from None
 
 
 def _properties(source, sizes):

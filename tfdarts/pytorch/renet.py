@@ -15,7 +15,7 @@ from tfdarts.pytorch.layouts import BATCH_NORM, Entry, Part, batch_norm, numbere
 from tfdarts.spaces.base import ImageInputs
 
 space = "renet"
-CLASSIFIERS = ("classifier.",)
+CLASSIFIERS = ("classifier.1.",)
 _CELLS = re.compile(r"cells\.(\d+)\.")
 _NODES = re.compile(r"cells\.0\._Ws\.(\d+)$")
 _STATISTICS = {"running_mean": 0, "running_var": 1}
