@@ -66,7 +66,9 @@ def test_the_form_of_darts():
 
 def test_cells_that_only_we_have(tmp_path):
     uneven = [["skip_connect", 0, "SE"], ["skip_connect", 1], ["max_pool_3x3", 2]]
-    fields = {name: uneven for name in ("normal", "reduce")} | {f"{name}_inputs": [1, 2] for name in ("normal", "reduce")}
+    fields = {name: uneven for name in ("normal", "reduce")} | {
+        f"{name}_inputs": [1, 2] for name in ("normal", "reduce")
+    }
     genotype = ConvGenotype(normal_concat=[3], reduce_concat=[2, 3], **fields)
     text, more = genotype.to_text()
     assert more == ("normal_inputs", "reduce_inputs") and read(tmp_path, text, "conv") == genotype

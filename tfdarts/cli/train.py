@@ -11,9 +11,8 @@ import pathlib
 from absl import flags
 
 from tfdarts import api, spaces, tasks
-from tfdarts.cli import commands
+from tfdarts.cli import commands, weights
 from tfdarts.cli import flags as cli
-from tfdarts.cli import weights
 from tfdarts.cli.recipes import table
 from tfdarts.errors import UserError
 from tfdarts.pytorch import networks
@@ -51,7 +50,8 @@ def define():
 def load_genotypes(values, more, source=None):
     """The genotypes that the flags name (`more` are further files behind `--genotype_file`), or the resumed run's.
 
-    `source` is the weight file to start from, whose genotype it is if no flag names one. None stands for a network that needs no genotype.
+    `source` is the weight file to start from, whose genotype it is if no flag names one. None stands for a network that
+    needs no genotype.
     """
     if more and values.genotype_file is None:
         raise UserError(f"unknown argument {more[0]!r}; options start with --")

@@ -1,4 +1,4 @@
-"""What a weight file holds: the weights by the keys that the authors' program has for them, and what it says of itself."""
+"""What a weight file holds: the weights by the authors' keys, and what it says of itself."""
 
 import dataclasses
 import re

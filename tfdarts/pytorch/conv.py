@@ -11,7 +11,8 @@ from tfdarts import naming
 from tfdarts.errors import UserError
 from tfdarts.layers.network import plan
 from tfdarts.ops import attention_modules
-from tfdarts.pytorch.layouts import Entry, Part, batch_norm, numbered, size, weighted
+from tfdarts.pytorch.attention import ATTENTION
+from tfdarts.pytorch.layouts import Part, batch_norm, convolution, depthwise, numbered, size, weighted
 from tfdarts.spaces.base import ImageInputs
 
 space = "conv"
@@ -113,13 +114,14 @@ def parts(genotype, sizes):
             where = f"{key}.preprocess{n}", f"{name}/preprocess{n}"
             result.append(Part(where[0], "", _input(*where, into, width, halve)))
         image = -(-image // 2) if reduction else image
-        for k, (op, source, attention) in enumerate(genotype.edges(reduction)):
+        edges = genotype.edges(reduction)
+        for k, (op, source, _) in enumerate(edges):
             stride = 2 if reduction and source < 2 else 1
             first = f"{key}._first_layers.{k}" if attended else f"{key}._ops.{k}"
             result.append(_operation(op, first, f"{name}/ops/{k}", width, stride, reduction, image))
-            if attended:
-                where = f"{key}._second_layers.{k}", f"{name}/attention/{k}"
-                result.append(_operation(attention or "Identity", *where, width, 1, False, image))
+        for k, (*_, attention) in enumerate(edges if attended else ()):
+            where = f"{key}._second_layers.{k}", f"{name}/attention/{k}"
+            result.append(_operation(attention or "Identity", *where, width, 1, False, image))
         wide = len(genotype.concat(reduction)) * width
         if genotype.bottleneck(reduction):
             where = f"{key}._bottleneck", f"{name}/bottleneck"
@@ -133,29 +135,21 @@ def parts(genotype, sizes):
     return [*result, Part("classifier", "", weighted("classifier", "classifier", "linear", shape))]
 
 
-def _conv(key, name, out, into, height=1, width=1):
-    return Entry(f"{key}.weight", name, "conv", (out, into, height, width))
-
-
-def _depthwise(key, name, channels, size):
-    return Entry(f"{key}.weight", name, "depthwise", (channels, 1, size, size))
-
-
 def _cifar_stem(channels, into):
-    entries = [_conv("stem.0", "stem/conv", channels, into, 3, 3), *batch_norm("stem.1.", "stem/bn/", channels)]
+    entries = [convolution("stem.0", "stem/conv", channels, into, 3, 3), *batch_norm("stem.1.", "stem/bn/", channels)]
     return [Part("stem", "", entries)]
 
 
 def _imagenet_stem(channels, into):
     half = channels // 2
     first = [
-        _conv("stem0.0", "stem0/conv_1", half, into, 3, 3),
+        convolution("stem0.0", "stem0/conv_1", half, into, 3, 3),
         *batch_norm("stem0.1.", "stem0/bn_1/", half),
-        _conv("stem0.3", "stem0/conv_2", channels, half, 3, 3),
+        convolution("stem0.3", "stem0/conv_2", channels, half, 3, 3),
         *batch_norm("stem0.4.", "stem0/bn_2/", channels),
     ]
     second = [
-        _conv("stem1.1", "stem1/conv", channels, channels, 3, 3),
+        convolution("stem1.1", "stem1/conv", channels, channels, 3, 3),
         *batch_norm("stem1.2.", "stem1/bn/", channels),
     ]
     return [Part("stem0", "", first), Part("stem1", "", second)]
@@ -164,15 +158,15 @@ def _imagenet_stem(channels, into):
 def _input(key, name, into, channels, halve):
     if halve:
         return _factorized(f"{key}.", f"{name}/", into, channels)
-    conv = _conv(f"{key}.op.1", f"{name}/conv", channels, into)
+    conv = convolution(f"{key}.op.1", f"{name}/conv", channels, into)
     return [conv, *batch_norm(f"{key}.op.2.", f"{name}/bn/", channels)]
 
 
 def _factorized(key, name, into, channels, affine=True):
     half = channels // 2
     return [
-        _conv(f"{key}conv_1", f"{name}conv_1", half, into),
-        _conv(f"{key}conv_2", f"{name}conv_2", channels - half, into),
+        convolution(f"{key}conv_1", f"{name}conv_1", half, into),
+        convolution(f"{key}conv_2", f"{name}conv_2", channels - half, into),
         *batch_norm(f"{key}bn.", f"{name}bn/", channels, affine),
     ]
 
@@ -187,29 +181,29 @@ def _operation(op, key, name, channels, stride, reduction, image):
         if reduction:  # there a sequence, the module behind a reduction or behind nothing
             entries = _factorized(f"{k}0.", f"{n}skip/", channels, channels, affine=False) if stride == 2 else []
             k += "1."
-        entries = entries + _ATTENTION[op](f"{k}_mask.", n, channels, image)
+        entries = entries + ATTENTION[op](f"{k}_mask.", n, channels, image)
     elif kind == "sep_conv":
         what = f"a separable {length}x{length} convolution"
         entries = [
-            _depthwise(f"{k}op.1", f"{n}depthwise_1", channels, length),
-            _conv(f"{k}op.2", f"{n}pointwise_1", channels, channels),
+            depthwise(f"{k}op.1", f"{n}depthwise_1", channels, length),
+            convolution(f"{k}op.2", f"{n}pointwise_1", channels, channels),
             *batch_norm(f"{k}op.3.", f"{n}bn_1/", channels),
-            _depthwise(f"{k}op.5", f"{n}depthwise_2", channels, length),
-            _conv(f"{k}op.6", f"{n}pointwise_2", channels, channels),
+            depthwise(f"{k}op.5", f"{n}depthwise_2", channels, length),
+            convolution(f"{k}op.6", f"{n}pointwise_2", channels, channels),
             *batch_norm(f"{k}op.7.", f"{n}bn_2/", channels),
         ]
     elif kind == "dil_conv":
         what = f"a dilated {length}x{length} convolution"
         entries = [
-            _depthwise(f"{k}op.1", f"{n}depthwise", channels, length),
-            _conv(f"{k}op.2", f"{n}pointwise", channels, channels),
+            depthwise(f"{k}op.1", f"{n}depthwise", channels, length),
+            convolution(f"{k}op.2", f"{n}pointwise", channels, channels),
             *batch_norm(f"{k}op.3.", f"{n}bn/", channels),
         ]
     elif op == "conv_7x1_1x7":
         what = "a 1x7 and a 7x1 convolution"
         entries = [
-            _conv(f"{k}1", f"{n}conv_1x7", channels, channels, 1, 7),
-            _conv(f"{k}2", f"{n}conv_7x1", channels, channels, 7, 1),
+            convolution(f"{k}1", f"{n}conv_1x7", channels, channels, 1, 7),
+            convolution(f"{k}2", f"{n}conv_7x1", channels, channels, 7, 1),
             *batch_norm(f"{k}3.", f"{n}bn/", channels),
         ]
     elif op == "skip_connect" and stride == 2:
@@ -224,71 +218,10 @@ def _operation(op, key, name, channels, stride, reduction, image):
 def _head(into, classes, second_bn):
     key, name = f"{HEAD}.features", HEAD
     entries = [
-        _conv(f"{key}.2", f"{name}/conv_1", 128, into),
+        convolution(f"{key}.2", f"{name}/conv_1", 128, into),
         *batch_norm(f"{key}.3.", f"{name}/bn_1/", 128),
-        _conv(f"{key}.5", f"{name}/conv_2", 768, 128, 2, 2),
+        convolution(f"{key}.5", f"{name}/conv_2", 768, 128, 2, 2),
         *(batch_norm(f"{key}.6.", f"{name}/bn_2/", 768) if second_bn else []),
         *weighted(f"{HEAD}.classifier", f"{name}/classifier", "linear", (classes, 768)),
     ]
     return Part(HEAD, "", entries)
-
-
-def _squeezed(channels):
-    return max(1, channels // attention_modules.RATIO)
-
-
-def _se(key, name, channels, image):
-    narrow = _squeezed(channels)
-    return [
-        *weighted(f"{key}excitation.0", f"{name}fc_1", "linear", (narrow, channels), bias=False),
-        *weighted(f"{key}excitation.2", f"{name}fc_2", "linear", (channels, narrow), bias=False),
-    ]
-
-
-def _bam(key, name, channels, image):
-    narrow, gate, spatial = _squeezed(channels), f"{key}channel_att.gate_c.gate_c_", f"{key}spatial_att.gate_s.gate_s_"
-    return [
-        *weighted(f"{gate}fc_0", f"{name}fc_1", "linear", (narrow, channels)),
-        *batch_norm(f"{gate}bn_1.", f"{name}bn/", narrow),
-        *weighted(f"{gate}fc_final", f"{name}fc_2", "linear", (channels, narrow)),
-        *weighted(f"{spatial}conv_reduce0", f"{name}conv_reduce", "conv", (narrow, channels, 1, 1)),
-        *batch_norm(f"{spatial}bn_reduce0.", f"{name}bn_reduce/", narrow),
-        *weighted(f"{spatial}conv_di_0", f"{name}conv_dilated_1", "conv", (narrow, narrow, 3, 3)),
-        *batch_norm(f"{spatial}bn_di_0.", f"{name}bn_dilated_1/", narrow),
-        *weighted(f"{spatial}conv_di_1", f"{name}conv_dilated_2", "conv", (narrow, narrow, 3, 3)),
-        *batch_norm(f"{spatial}bn_di_1.", f"{name}bn_dilated_2/", narrow),
-        *weighted(f"{spatial}conv_final", f"{name}conv_final", "conv", (1, narrow, 1, 1)),
-    ]
-
-
-def _cbam(key, name, channels, image):
-    narrow, spatial = _squeezed(channels), f"{key}SpatialAttention.spatial."
-    return [
-        *weighted(f"{key}ChannelAttention.mlp.1", f"{name}fc_1", "linear", (narrow, channels)),
-        *weighted(f"{key}ChannelAttention.mlp.3", f"{name}fc_2", "linear", (channels, narrow)),
-        _conv(f"{spatial}conv", f"{name}conv", 1, 2, 7, 7),
-        *batch_norm(f"{spatial}bn.", f"{name}bn/", 1),
-    ]
-
-
-def _gather_excite(key, name, channels, image):
-    narrow = _squeezed(channels)
-    return [
-        _depthwise(f"{key}downop.dwconv", f"{name}depthwise", channels, image),
-        *batch_norm(f"{key}downop.bn.", f"{name}bn/", channels),
-        _conv(f"{key}mlp.0", f"{name}conv_1", narrow, channels),
-        _conv(f"{key}mlp.2", f"{name}conv_2", channels, narrow),
-    ]
-
-
-def _double(key, name, channels, image):
-    inner = max(1, channels // 4)
-    shapes = {part: (inner, channels, 1, 1) for part in "ABV"} | {"Z": (channels, inner, 1, 1)}
-    return [
-        entry
-        for part, shape in shapes.items()
-        for entry in weighted(f"{key}conv{part}", f"{name}conv_{part}", "conv", shape)
-    ]
-
-
-_ATTENTION = {"SE": _se, "BAM": _bam, "CBAM": _cbam, "GE_theta-plus": _gather_excite, "DoubleAttention": _double}

@@ -56,7 +56,9 @@ def parts(genotype, sizes):
     if len(genotype.recurrent) != nodes - 1:
         raise UserError(f"the genotype has {len(genotype.recurrent) + 1} nodes, the file's cells have {nodes}")
     if genotype.carry != "last":
-        raise UserError('the genotype carries the mean of its states on, ENAS\'s cells the last state ("carry": "last")')
+        raise UserError(
+            'the genotype carries the mean of its states on, ENAS\'s cells the last state ("carry": "last")'
+        )
     square, result = (units, units), []
     tied = [Entry(f"{key}.weight", "embedding", "plain", (words, units)) for key in ("encoder", "decoder")]
     result.append(Part("encoder", "", tied[:1]))

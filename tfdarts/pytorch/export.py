@@ -47,7 +47,7 @@ def _layout(network):
         genotype = network.genotype
         if (genotype.start, genotype.carry) == ("tanh", "mean"):
             return recurrent, recurrent.Sizes(network.words, network.units, network.nodes)
-        raise UserError("DARTS's program has no recurrent cells of ENAS's kind, so that it cannot load this one's weights")
+        raise UserError("DARTS's program has no recurrent cells of ENAS's kind; convert one of DARTS's")
     if isinstance(network, ReNetNetwork) and network.genotype is not None:
         return renet, _renet_sizes(network)
     raise UserError("no PyTorch program that we know has such a network; convert networks of DARTS's cells")

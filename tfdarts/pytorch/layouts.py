@@ -1,7 +1,7 @@
 """Where each tensor of the authors' networks goes: parts of a network, their keys and shapes, and how layouts differ.
 
-A layout is a module: `space`, the name of its space; `fits(tensors)`, whether keys are of its kind; `Sizes`, what is read
-off the shapes, by `sizes(tensors)`; `parts(genotype, sizes)`, the keys in the authors' order; `options(sizes)` and
+A layout is a module: `space`, the name of its space; `fits(tensors)`, whether keys are of its kind; `Sizes`, read off
+the shapes by `sizes(tensors)`; `parts(genotype, sizes)`, the keys in the authors' order; `options(sizes)` and
 `inputs(sizes, known)`, with which the space builds the network; `named(network)`, its variables by the entries' names.
 """
 
@@ -73,6 +73,16 @@ def weighted(key, name, kind, shape, bias=True):
         Entry(f"{key}.weight", f"{name}/kernel", kind, shape),
         Entry(f"{key}.bias", f"{name}/bias", "plain", shape[:1]),
     ]
+
+
+def convolution(key, name, out, into, height=1, width=1):
+    """The entry of a convolution without bias."""
+    return Entry(f"{key}.weight", name, "conv", (out, into, height, width))
+
+
+def depthwise(key, name, channels, size):
+    """The entry of a depthwise convolution."""
+    return Entry(f"{key}.weight", name, "depthwise", (channels, 1, size, size))
 
 
 def size(tensors, key, axis, axes):

@@ -59,7 +59,7 @@ def read(path):
                 return Source(weights, layout, layout.sizes(weights.tensors))
             except UserError as error:
                 raise UserError(f"cannot use the weights of {path}: {error}") from None
-    raise UserError(f"cannot use the weights of {path}: they are of another network than DARTS and its descendants have")
+    raise UserError(f"cannot use the weights of {path}: they are of no network of DARTS or its descendants")
 
 
 def chosen(source, genotype=None):
@@ -171,8 +171,8 @@ def start(source, network, genotype, auxiliary):
         raise source.refused(f"it is of a text of {sizes.words} words, the training's has {network.words}")
     if hasattr(sizes, "head") and auxiliary != sizes.head:
         sizes, spared = sizes._replace(head=False), (*spared, _HEAD)
-        there = "the file has no auxiliary head: it starts anew" if auxiliary else "the file's auxiliary head is left out"
-        notes.append(there)
+        missing, unwanted = "has no auxiliary head: it starts anew", "has an auxiliary head, which is left out"
+        notes.append(f"the file {missing if auxiliary else unwanted}")
     _assign(source, network, _values(source, genotype, sizes, spared))
     return [*notes, *_properties(source, sizes)]
 

@@ -109,6 +109,12 @@ def order(pixels, channels):
     return np.arange(pixels * channels).reshape(pixels, channels).T.ravel()
 
 
+def rows(size, units, patch):
+    """The same of the rows of a cell's initial kernel: what is read of a patch, then `units` of the hidden state."""
+    features = size - units
+    return np.concatenate([order(patch**2, features // patch**2), np.arange(features, size)])
+
+
 def named(network):
     """A network's variables by the entries' names: `{name: (variable, index)}`."""
     result = {}
@@ -127,18 +133,17 @@ def named(network):
 def named_cell(cell, patch, prefix=""):
     """A `ReNetCell`'s variables by the entries' names; one that is searched has no `bn/<i>`."""
     size, result = cell.start.shape[1], {}
-    features = size - cell.units
-    rows = np.concatenate([order(patch**2, features // patch**2), np.arange(features, size)])
+    places = rows(size, cell.units, patch)
     for d, suffix in enumerate(("", "_rev")):
         if d < cell.start.shape[0]:
-            result[f"start{suffix}"] = (cell.start, (d, rows))
+            result[f"start{suffix}"] = (cell.start, (d, places))
             result |= {f"kernels{suffix}/{i}": (cell.kernels, (i, d)) for i in range(cell.nodes)}
-        result[f"bn_in{suffix}/gamma"] = (cell.gamma_in, (d, rows))
-        result[f"bn_in{suffix}/beta"] = (cell.beta_in, (d, rows))
+        result[f"bn_in{suffix}/gamma"] = (cell.gamma_in, (d, places))
+        result[f"bn_in{suffix}/beta"] = (cell.beta_in, (d, places))
         for their, i in _STATISTICS.items():
-            result[f"bn_in{suffix}/{BATCH_NORM[their]}"] = (cell.statistics_in, (i, d, rows))
+            result[f"bn_in{suffix}/{BATCH_NORM[their]}"] = (cell.statistics_in, (i, d, places))
     if hasattr(cell, "gate"):
-        result["gate"] = (cell.gate, (rows,))
+        result["gate"] = (cell.gate, (places,))
     for i in range(cell.nodes + 1 if cell.affine else 0):
         result[f"bn/{i}/gamma"], result[f"bn/{i}/beta"] = (cell.gamma, i), (cell.beta, i)
         for their, k in _STATISTICS.items():

@@ -1,4 +1,4 @@
-"""Tensors and the storages that they lie in, as files describe them; numbers are only read when a tensor is asked for."""
+"""Tensors and the storages that they lie in, as files describe them; their numbers are read when asked for."""
 
 import math
 

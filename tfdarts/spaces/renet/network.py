@@ -39,7 +39,9 @@ class ReNetNetwork(TrainedNetwork):
         ValueError: for an unknown `cell`, or odd `units`.
     """
 
-    def __init__(self, cell, classes, units=256, layers=3, classifier_range=0.5, preprocessing=None, gate="own", **kwargs):
+    def __init__(
+        self, cell, classes, units=256, layers=3, classifier_range=0.5, preprocessing=None, gate="own", **kwargs
+    ):
         super().__init__(**kwargs)
         self.cell = ReNetGenotype.from_dict(cell) if isinstance(cell, dict) else cell
         self.options = {
