@@ -242,7 +242,7 @@ TEXT_SHAPE = TENSOR.replace(b"K\x03\x85K\x01", b"X\0\0\0\0\x85K\x01")
 STORED = b"\x80\x02]X\x01\x00\x00\x00aa.", struct.pack("<q3f", 3, 1, 2, 3)
 MADE_UP = {
     "many instructions": (legacy(b"\x80\x02" + b"]0" * 600_000 + b"]."), "POP, which weights do not need"),
-    "many lists": (legacy(b"\x80\x02(" + b"]" * 1_100_000 + b"t."), "more instructions than weights need"),
+    "many lists": (legacy(b"\x80\x02(" + b"]" * 2_100_000 + b"t."), "more instructions than weights need"),
     "a long range": (legacy(b"\x80\x02c__builtin__\nrange\nJ\x00\x00\x00\x7f\x85R."), "range of more numbers"),
     "a list of a text": (legacy(b"\x80\x02c__builtin__\nlist\nX\x01\x00\x00\x00a\x85R."), "a list of something else"),
     "a class called": (legacy(b"\x80\x02cmodel\nRNNModel\n)R."), "calls model.RNNModel"),
@@ -271,7 +271,7 @@ def test_made_up_files_are_refused(data, sentence, tmp_path):
 
 
 def test_what_calls_copy_counts_as_instructions(tmp_path):
-    many = b"\x80\x02]q\x00(" + b"N" * 2000 + b"e" + b"c__builtin__\nlist\nh\x00\x85R" * 600 + b"."
+    many = b"\x80\x02]q\x00(" + b"N" * 2000 + b"e" + b"c__builtin__\nlist\nh\x00\x85R" * 1100 + b"."
     (tmp_path / "x.pt").write_bytes(legacy(many))
     with pytest.raises(UserError, match="more instructions than weights need"):
         content.read(tmp_path / "x.pt")

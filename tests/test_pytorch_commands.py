@@ -14,6 +14,7 @@ from tfdarts.cli import convert, evaluate, train
 from tfdarts.data import text
 from tfdarts.errors import UserError
 from tfdarts.pytorch import content, conv, export, networks
+from tfdarts.runs.folder import FORMAT
 from tfdarts.spaces import genotypes
 from tfdarts.spaces.conv.network import EvaluationNetwork
 from tfdarts.spaces.renet.network import ReNetNetwork
@@ -204,6 +205,16 @@ def test_a_whole_training_from_a_file(photos, tmp_path, command):
     for name, value in naming.read(conv.named(whole)).items():
         if "moving" not in name:
             np.testing.assert_allclose(trained[name], value, atol=1e-6)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_from_the_file_again(tmp_path):
+    values = train.define()
+    values(["train.py", "--resume", str(tmp_path)])
+    config = train.cli.recipes.resolve(None, "train", {}, "conv").to_config() | {"format": FORMAT}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"init_from": str(SMALL)}))
+    assert train._source(values).sizes.channels == 4
+    (tmp_path / "checkpoint_00000001_x.npz").write_bytes(b"")
+    assert train._source(values) is None
 
 
 def test_a_head_with_a_second_batch_norm_is_an_option_of_the_run():

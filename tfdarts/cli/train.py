@@ -17,6 +17,7 @@ from tfdarts.cli.recipes import table
 from tfdarts.errors import UserError
 from tfdarts.pytorch import networks
 from tfdarts.runs import environment
+from tfdarts.runs.folder import saved_config
 from tfdarts.spaces import genotypes
 from tfdarts.training import trainer
 
@@ -129,12 +130,17 @@ def _own(settings, space, genotype):
 
 
 def _source(values):
-    """The weight file to start from, read; None for none."""
-    if values.init_from is None:
-        return None
+    """The weight file to start from, read; None for none.
+
+    A resumed run starts from its file again where it has no checkpoint yet.
+    """
+    path = values.init_from
     if values.resume is not None:
-        raise UserError("--resume goes on with the run's own weights; leave out --init_from")
-    return networks.read(values.init_from)
+        if path is not None:
+            raise UserError("--resume goes on with the run's own weights; leave out --init_from")
+        begun = any(pathlib.Path(values.resume).glob("checkpoint_*"))
+        path = None if begun else saved_config(values.resume, "train").get("init_from")
+    return None if path is None else networks.read(path)
 
 
 def _of_source(values, settings, source):
@@ -155,6 +161,8 @@ def train_and_test(values, space, data, genotype, settings, source=None):
 
     job = trainer.job(space, data, genotype, settings, start if source is not None else None)
     config = settings.to_config() | {"data_info": data.remembered}
+    if source is not None:
+        config["init_from"] = str(pathlib.Path(source.weights.path).resolve())
     folder = cli.start_run(values, config)
     if genotype:
         folder.write("genotype.json", genotype.to_json())

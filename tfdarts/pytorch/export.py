@@ -76,9 +76,9 @@ def _conv_sizes(network):
 
 def _map_size(network):
     """Side of the images, as far as a kernel of a map's size depends on it; CIFAR's or ImageNet's otherwise."""
-    sides = {}
-    for name, (variable, _) in conv.named(network).items():
-        if name.endswith("/depthwise") and variable.shape[0] % 2 == 0:  # an operation's kernel is odd
+    names, sides = conv.named(network), {}
+    for name, (variable, _) in names.items():
+        if name.endswith("/depthwise") and name.replace("depthwise", "conv_1") in names:  # of gather-excite
             sides[int(name.split("/")[1])] = variable.shape[0]
     form = network.options["network"]
     if not sides:

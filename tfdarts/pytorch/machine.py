@@ -7,7 +7,7 @@ module becomes a `Record` of its attributes; what weights never need, such as nu
 from tfdarts.pickled import Machine, Refused, short
 from tfdarts.pytorch.tensors import KINDS, Storage, Tensor
 
-STEPS = 1_000_000  # a network of 20 cells with its optimiser's state has about 200,000
+STEPS = 2_000_000  # Att-DARTS's network of 20 cells with its optimiser's state has about 500,000
 LONGEST_RANGE = 1000
 RECORDS = frozenset(
     {
