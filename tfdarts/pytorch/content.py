@@ -15,7 +15,7 @@ _PARALLEL = "module."  # in front of all keys of a network that ran on several G
 _DROPOUT = {"RNNModel": ("dropout", "dropouti", "dropoute"), "DARTSCell": ("dropouth", "dropoutx")}
 _MODULES = 1000  # of a whole pickled module, and how deep they may lie in one another
 _DEPTH = 8
-_SUPERNET = re.compile(r"cells\.\d+\.(_ops\.\d+\._ops|cell_ops)\.")  # the latter of P-DARTS's and its descendants' searches
+_SUPERNET = re.compile(r"cells\.\d+\.(_ops\.\d+\._ops|cell_ops)\.")  # the latter in P-DARTS
 
 
 @dataclasses.dataclass(frozen=True)
