@@ -52,6 +52,11 @@ nb201::test_a_killed_search_goes_on_to_the_same_bits
 nb201::test_changed_candidates_are_noticed[conv]
 nb201::test_changed_candidates_are_noticed[nb201]
 package::test_a_network_of_a_shipped_genotype_is_estimated_from_an_empty_folder
+pytorch::test_the_authors_answers[att_darts-float64]
+pytorch::test_the_authors_answers[checkpoint-float64]
+pytorch::test_the_authors_answers[pcdarts_weights-float64]
+pytorch::test_the_authors_answers[zip_state_dict-float64]
+pytorch_commands::test_a_whole_training_from_a_file
 renet::test_search_on_images_that_are_not_square
 robust_darts::test_a_search_goes_back_under_more_weight_decay_also_after_a_kill
 run::test_a_killed_run_goes_on_to_the_same_bits[second]

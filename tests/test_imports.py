@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "tfdarts"
 # Floors, the lowest first; rooms of one floor may import each other's files.
 FLOORS = [
     {"errors", "version", "quiet", "paths", "modules", "graph", "naming", "genotype", "options", "backend", "ops"},
-    {"runs.environment"},
+    {"runs.environment", "pickled"},
     {"optimizers", "data", "layers", "operations"},
     {"cost", "latency", "runs.options", "tasks.options", "training.options", "strategies.options"},
     {"spaces"},
@@ -18,10 +18,10 @@ FLOORS = [
     {"training"},
     {"strategies", "saving", "approximation"},
     {"recipes", "runs"},
-    {"report", "api"},
+    {"report", "api", "pytorch"},
     {"study"},
     {"", "cli"},
-    {"multipliers", "__main__", "report.__main__"},
+    {"multipliers", "convert", "__main__", "report.__main__"},
 ]
 
 

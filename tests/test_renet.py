@@ -13,10 +13,12 @@ from tfdarts import operations as space
 from tfdarts import saving as saved
 from tfdarts.genotype import GenotypeError
 from tfdarts.layers import recurrent
+from tfdarts.pytorch.renet import rows
 from tfdarts.spaces import genotypes as genotype
 from tfdarts.spaces.renet import body, cells
 from tfdarts.spaces.renet.genotype import ReNetGenotype
 from tfdarts.spaces.renet.network import ReNetNetwork
+from tfdarts.spaces.renet.published import ForwardGateCell
 from tfdarts.spaces.renet.supernet import ReNetSupernet
 from tfdarts.strategies.darts import Darts
 
@@ -27,34 +29,6 @@ PUBLISHED = {variant: genotype.load(f"DARTS_{variant.capitalize()}", "renet") fo
 
 def golden(name):
     return reference.load(f"renet/{name}")
-
-
-class PublishedGate(cells.SigmoidCell):
-    """The authors' sigmoid cell, whose reverse gate looks at the normalised forward vector."""
-
-    def prepare(self, x, kernel, offset, statistics, training):
-        weight, gamma, beta = (tf.convert_to_tensor(v) for v in (self.gate, self.gamma_in, self.beta_in))
-
-        def normalize(z, weighed, i):
-            old = statistics[:, i : i + 1]
-            z, moments = recurrent.normalized(z * tf.sigmoid(tf.matmul(weighed, weight)), old, training)
-            return z, moments
-
-        def gates(x, h):
-            forward, backward = tf.split(tf.concat([x, h], -1), 2)
-            forward, first = normalize(forward, forward, 0)
-            backward, second = normalize(backward, forward * gamma[0] + beta[0], 1)
-            moments = tf.concat([first, second], 1) if training else None
-            return tf.matmul(tf.concat([forward, backward], 0), kernel) + offset, moments
-
-        return cells.both_ways(x, x), statistics[..., :0], gates
-
-
-def rows(features, units, patch):
-    """Where the rows of the authors' input kernels lie in ours: they put the channel before the pixel of the patch."""
-    channels = (features - units) // patch**2
-    order = np.arange(patch**2 * channels).reshape(patch**2, channels).T.ravel()
-    return np.concatenate([order, np.arange(features - units, features)])
 
 
 def names(cell, patch, prefix=""):
@@ -130,7 +104,7 @@ def layers_of(kind, variant, arrays):
         options = {"nodes": nodes, "concat": arrays["genotype_concat"].tolist(), "affine": True}
     makers = {"": cells.VARIANTS[variant]}
     if variant == "sigmoid":
-        makers = {"": PublishedGate, "_gate_fixed": makers[""]}
+        makers = {"": ForwardGateCell, "_gate_fixed": makers[""]}
     return node, {suffix: make(units, **options) for suffix, make in makers.items()}
 
 
@@ -195,7 +169,7 @@ def sizes(arrays):
 
 @pytest.mark.parametrize("name,floatx", NETWORKS, indirect=["floatx"])
 def test_search_network(name, floatx, monkeypatch):
-    monkeypatch.setitem(cells.VARIANTS, "sigmoid", PublishedGate)
+    monkeypatch.setitem(cells.VARIANTS, "sigmoid", ForwardGateCell)
     arrays = reference.load(name)
     net = ReNetSupernet(ACTIVATIONS, *sizes(arrays), name.split("_")[2], len(arrays["cell0_Ws"]))
     net.build((None, *arrays["x"].shape[1:]))
@@ -248,7 +222,7 @@ def test_search_network(name, floatx, monkeypatch):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_evaluation_network(variant, floatx, monkeypatch):
-    monkeypatch.setitem(cells.VARIANTS, "sigmoid", PublishedGate)
+    monkeypatch.setitem(cells.VARIANTS, "sigmoid", ForwardGateCell)
     arrays = golden(f"network_eval_{variant}_layers1")
     net = ReNetNetwork(stored_cell(arrays, variant), *sizes(arrays))
     net.build((None, *arrays["x"].shape[1:]))

@@ -57,6 +57,22 @@ class Genotype:
         check(not unknown, f"The genotype has unknown fields: {', '.join(unknown)}.")
         return cls(**{name: value for name, value in data.items() if name != "version"})
 
+    def to_text(self):
+        """The genotype as the authors' programs take it, and the fields in it that these do not know, a tuple.
+
+        Raises:
+            GenotypeError: if they have no form for it.
+        """
+        raise GenotypeError(f"No other program has a form for genotypes of the space {self.space!r}; take --to json.")
+
+    def to_nni(self):
+        """The genotype as parsed JSON of the form in which NNI exports DARTS's cells, a dictionary.
+
+        Raises:
+            GenotypeError: if NNI has no form for it.
+        """
+        raise GenotypeError(f"NNI has no form for genotypes of the space {self.space!r}; take --to json.")
+
     def with_module(self, ops):
         """The same architecture, with `ops` naming its operation module, which may lie elsewhere than it did.
 
@@ -102,6 +118,20 @@ class CellPair(Genotype):
     def skip_connections(self):
         """Number of `skip_connect` in both cells; a search that collapses chooses little else."""
         return sum(ops.count("skip_connect") for ops in self.edge_operations().values())
+
+
+def call_text(known, more):
+    """`Genotype(...)` as DARTS's programs and their descendants have it in their `genotypes.py`.
+
+    Args:
+        known: dictionary of the fields that their programs know, to lists and texts.
+        more: dictionary of those that only ours does, likewise.
+
+    Returns:
+        The text, and the names of `more`.
+    """
+    fields = ", ".join(f"{name}={value!r}" for name, value in (known | more).items())
+    return f"Genotype({fields})", tuple(more)
 
 
 def check(condition, message):

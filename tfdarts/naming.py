@@ -65,6 +65,8 @@ def named_cell(cell, prefix=""):
     if hasattr(cell.bottleneck, "operations"):
         for _, name, layer, place, places in _operations(cell.bottleneck):
             result |= _part(f"{prefix}bottleneck/{name}/", layer, place, places)
+    elif cell.bottleneck is not None:
+        result |= _part(f"{prefix}bottleneck/", cell.bottleneck.operation)
     return result
 
 

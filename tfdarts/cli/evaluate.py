@@ -1,5 +1,8 @@
 """Tests a saved network: `tfdarts evaluate --model_path logs/eval_arch/<time>/model.keras`.
 
+The weights of PyTorch programs are tested too, `--model_path cifar10_model.pt --arch DARTS_V2`, as these programs test
+them (docs/pytorch.md).
+
 With `--mul_table exact,drum:4,FILE.bin` it is tested under each of these approximate multipliers, before and after
 `--finetune_epochs` of training with it; a table of results is printed and written beside the model.
 """
@@ -12,6 +15,7 @@ from absl import flags
 from tfdarts import api, approximation
 from tfdarts.classifier import Classifier
 from tfdarts.cli import flags as cli
+from tfdarts.cli import weights
 from tfdarts.errors import UserError
 from tfdarts.runs import environment
 from tfdarts.spaces.conv.network import EvaluationNetwork
@@ -27,7 +31,8 @@ def define():
     """The command's flags, not yet parsed."""
     values = flags.FlagValues()
     own = {"flag_values": values}
-    flags.DEFINE_string("model_path", None, "a model.keras that train.py saved", **own)
+    flags.DEFINE_string("model_path", None, "a model.keras that train.py saved, or a PyTorch weight file", **own)
+    weights.define(values)
     flags.DEFINE_string("dataset", None, "data set with the same classes; default: the one it was trained on", **own)
     flags.DEFINE_string("data", None, "folder of the text that it was trained on; default: where it was", **own)
     flags.DEFINE_string("data_dir", None, "folder of data prepared by TensorFlow Datasets; default: its own", **own)
@@ -49,7 +54,10 @@ def evaluate(values, _):
     """Tests the model, under the multipliers of `--mul_table` if there are any, and prints the results."""
     if values.model_path is None:
         raise UserError("give --model_path logs/eval_arch/<time>/model.keras")
-    model = api.load_trained(values.model_path, values.ops, values.space)
+    if weights.given(values):
+        model = weights.network(values.model_path, values.arch, values.auxiliary, values.dataset, values.data)
+    else:
+        model = api.load_trained(values.model_path, values.ops, values.space)
     network = model.network if isinstance(model, Classifier) else model
     environment.configure()
     source, other = values.dataset, values.data

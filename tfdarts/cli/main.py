@@ -14,6 +14,7 @@ COMMANDS = {
     "visualize": "draw a genotype or a search",
     "report": "write an HTML report on runs",
     "recipes": "print papers' hyperparameters by name",
+    "convert": "convert weights of PyTorch programs to models, and back",
     "multipliers": "print the error figures of an approximate multiplier",
     "table": "write NAS-Bench-201's known accuracies as CSV",
 }

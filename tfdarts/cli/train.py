@@ -1,5 +1,7 @@
 """Trains and tests the network of a genotype: `tfdarts train --arch DARTS_V2` or `--genotype_file FILE`.
 
+`--init_from cifar10_model.pt` starts from the weights of a PyTorch program (docs/pytorch.md).
+
 Writes `logs/eval_arch/<time>/`: metrics, TensorBoard events, a checkpoint, `results.json`, `model.keras`.
 """
 
@@ -9,11 +11,13 @@ import pathlib
 from absl import flags
 
 from tfdarts import api, spaces, tasks
-from tfdarts.cli import commands
+from tfdarts.cli import commands, weights
 from tfdarts.cli import flags as cli
 from tfdarts.cli.recipes import table
 from tfdarts.errors import UserError
+from tfdarts.pytorch import networks
 from tfdarts.runs import environment
+from tfdarts.runs.folder import saved_config
 from tfdarts.spaces import genotypes
 from tfdarts.training import trainer
 
@@ -37,15 +41,18 @@ def define():
     flags.DEFINE_alias("arch_path", "genotype_file", **own)
     names = ", ".join(genotypes.names())
     flags.DEFINE_string("arch", None, f"genotype by name: {names}; --space for other spaces' names", **own)
+    text = "PyTorch weight file to start from; sizes, and without --arch the genotype, are the file's"
+    flags.DEFINE_string("init_from", None, text, **own)
     text = "where the genotype's operation module lies now, if it has moved; another is refused"
     flags.DEFINE_string("ops", None, text, **own)
     return values
 
 
-def load_genotypes(values, more):
+def load_genotypes(values, more, source=None):
     """The genotypes that the flags name (`more` are further files behind `--genotype_file`), or the resumed run's.
 
-    None stands for a network that needs no genotype.
+    `source` is the weight file to start from, whose genotype it is if no flag names one. None stands for a network that
+    needs no genotype.
     """
     if more and values.genotype_file is None:
         raise UserError(f"unknown argument {more[0]!r}; options start with --")
@@ -54,7 +61,11 @@ def load_genotypes(values, more):
             raise UserError("--resume goes on with the run's own genotype; leave out --genotype_file and --arch")
         path = pathlib.Path(values.resume, "genotype.json")
         return [_with_module(values, genotypes.load(path, values.space))] if path.exists() else [None]
-    name = cli.space(values)
+    if source is not None and values.genotype_file is None and values.arch is None:
+        genotype, where = networks.chosen(source)
+        weights.tell([where])
+        return [_with_module(values, genotype)]
+    name = cli.space(values) if source is None else source.layout.space
     space, given = spaces.load(name), cli.given(values, "train")
     determining = {option: given[option] for option in space.determined_options if option in given}
     if determining and space.needs_no_genotype(**determining):
@@ -86,10 +97,14 @@ def _check_determined(values, found):
 
 def train(values, more):
     """Trains what the flags and further files name, one after the other."""
-    found = load_genotypes(values, more)
+    source = _source(values)
+    found = load_genotypes(values, more, source)
+    if source is not None:
+        found = [networks.chosen(source, genotype)[0] for genotype in found]
     if values.resume is None:
         _check_determined(values, found)
     settings, remembered = cli.settings(values, "train", found)
+    settings = settings if source is None else _of_source(values, settings, source)
     if values.show:
         return print(table(settings))
     environment.configure(settings.values["seed"], settings.values["deterministic"])
@@ -104,7 +119,7 @@ def train(values, more):
     results = []
     for genotype in found:
         environment.forget(settings.values["seed"])  # each is trained as if it were alone
-        results.append(train_and_test(values, space, data, genotype, _own(settings, space, genotype)))
+        results.append(train_and_test(values, space, data, genotype, _own(settings, space, genotype), source))
     if len(results) > 1:
         print_table([values.genotype_file, *more], results)
 
@@ -114,10 +129,40 @@ def _own(settings, space, genotype):
     return settings.but(**space.options_of(genotype)) if genotype else settings
 
 
-def train_and_test(values, space, data, genotype, settings):
+def _source(values):
+    """The weight file to start from, read; None for none.
+
+    A resumed run starts from its file again where it has no checkpoint yet.
+    """
+    path = values.init_from
+    if values.resume is not None:
+        if path is not None:
+            raise UserError("--resume goes on with the run's own weights; leave out --init_from")
+        begun = any(pathlib.Path(values.resume).glob("checkpoint_*"))
+        path = None if begun else saved_config(values.resume, "train").get("init_from")
+    return None if path is None else networks.read(path)
+
+
+def _of_source(values, settings, source):
+    """The settings with the sizes of the weight file to start from, and with the dropout rates that it names."""
+    given, sizes = cli.given(values, "train"), source.layout.options(source.sizes)
+    for name, value in sizes.items():
+        if given.get(name, value) != value:
+            raise UserError(f"--{name} {given[name]} contradicts {values.init_from}, whose is {value}; leave it out")
+    rates = {name: rate for name, rate in source.weights.dropout.items() if name not in given}
+    return settings.but(**sizes, **rates)
+
+
+def train_and_test(values, space, data, genotype, settings, source=None):
     """One run: trains the network of a genotype, tests and saves it; returns its results."""
-    job = trainer.job(space, data, genotype, settings)
+
+    def start(network):
+        weights.tell(networks.start(source, network, genotype, settings.values.get("auxiliary", False)))
+
+    job = trainer.job(space, data, genotype, settings, start if source is not None else None)
     config = settings.to_config() | {"data_info": data.remembered}
+    if source is not None:
+        config["init_from"] = str(pathlib.Path(source.weights.path).resolve())
     folder = cli.start_run(values, config)
     if genotype:
         folder.write("genotype.json", genotype.to_json())

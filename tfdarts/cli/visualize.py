@@ -2,11 +2,13 @@
 
 A genotype is a name (of another space than conv with `--space`), a JSON file or a `Genotype(...)` text. Of a search's
 folder, every epoch's cells are drawn, an animation of each cell (GIF), and a chart of the mixing weights over the
-epochs (SVG).
+epochs (SVG). With `--to` nothing is drawn: the genotype is printed for another program.
 """
 
+import json
 import pathlib
 import re
+import sys
 
 from absl import flags
 
@@ -29,6 +31,8 @@ def define():
     flags.DEFINE_enum("format", "svg", drawing.FORMATS, "file format of the cells", **own)
     text = f"space of the name: {', '.join(NAMES)}, or a module with SPACE; default: conv"
     flags.DEFINE_string("space", None, text, **own)
+    text = "print the genotype instead: pytorch, text for the authors' programs; nni, for NNI; json, our own form"
+    flags.DEFINE_enum("to", None, ("pytorch", "nni", "json"), text, **own)
     flags.DEFINE_string(
         "output", None, "folder of the drawings; default: the current one, or LOGFOLDER/drawings", **own
     )
@@ -48,6 +52,8 @@ def visualize(values, arguments):
         reason = "it is a training; draw its genotype.json" if run.training else "no epoch has ended yet"
         raise UserError(f"{source} holds no cells of epochs: {reason}")
     genotype = genotypes.load(arguments[0], values.space) if run is None else list(run.genotypes.values())[-1]
+    if values.to is not None:
+        return print_for(genotype, values.to)
     folder = pathlib.Path(values.output or ("." if run is None else source / "drawings"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +70,18 @@ def visualize(values, arguments):
         print(f"Graphviz's `dot` is missing, so this is DOT text instead of {values.format}. {drawing.INSTALL}")
     for note in run.notes if run else ():
         print(f"note: {note}")
+
+
+def print_for(genotype, program):
+    """Prints a genotype as another program takes it; what that does not know is told on stderr."""
+    if program == "json":
+        return print(genotype.to_json(), end="")
+    if program == "nni":
+        return print(json.dumps(genotype.to_nni(), indent=2))
+    text, more = genotype.to_text()
+    print(text)
+    if more:
+        print(f"note: the authors' Genotype lacks {', '.join(more)}: leave that out there", file=sys.stderr)
 
 
 def draw_run(run, folder, file_format):

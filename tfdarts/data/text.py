@@ -35,17 +35,20 @@ class Corpus:
     sha256: str
 
 
-def load(source):
+def load(source, vocabulary="train"):
     """Reads a corpus: a folder with `train.txt`, `valid.txt`, `test.txt`, or `topics`, which needs no data.
 
-    Words are what white space separates, each line ends with `<eos>`, and words that the training part lacks become
-    `<unk>`.
+    Words are what white space separates, each line ends with `<eos>`.
+
+    Args:
+        source: the folder, or `topics`.
+        vocabulary: as in `corpus`.
 
     Raises:
         DataError: if a file is missing, unreadable or empty.
     """
     if source == "topics":
-        return corpus(_topics())
+        return corpus(_topics(), vocabulary)
     folder, texts = pathlib.Path(source), {}
     for part in PARTS:
         path = folder / f"{part}.txt"
@@ -58,15 +61,22 @@ def load(source):
             ) from None
         if not texts[part].strip():
             raise DataError(f"{path} is empty.")
-    return corpus(texts)
+    return corpus(texts, vocabulary)
 
 
-def corpus(texts):
-    """The `Corpus` of a dictionary from `train`, `valid` and `test` to text."""
-    numbers, streams = {}, {}
+def corpus(texts, vocabulary="train"):
+    """The `Corpus` of a dictionary from `train`, `valid` and `test` to text.
+
+    Args:
+        texts: the dictionary.
+        vocabulary: `"train"`: words that the training part lacks become `<unk>`. `"all"`: the words of all three parts,
+            as DARTS's program numbers them, whose lines end at line feeds alone.
+    """
+    numbers, streams, everywhere = {}, {}, vocabulary == "all"
     for part in PARTS:
-        words = [word for line in texts[part].splitlines() for word in (*line.split(), END)]
-        if part == "train":
+        lines = texts[part].removesuffix("\n").split("\n") if everywhere else texts[part].splitlines()
+        words = [word for line in lines for word in (*line.split(), END)]
+        if part == "train" or everywhere:
             for word in words:
                 numbers.setdefault(word, len(numbers))
         elif not numbers.keys() >= set(words):

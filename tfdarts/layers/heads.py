@@ -32,7 +32,7 @@ class AuxiliaryHead(keras.layers.Layer):
     Args:
         classes: int.
         pool_stride: 3 in the CIFAR form, 2 in the ImageNet form.
-        second_bn: False in the ImageNet form, whose authors left the second BatchNorm out.
+        second_bn: False in the ImageNet form of DARTS, whose authors left the second BatchNorm out.
 
     Call: `(batch, height, width, channels)` to logits `(batch, classes)`.
     """

@@ -234,9 +234,13 @@ def load_for(network, dataset=None, data_dir=None):
     if known is None:
         raise UserError("the model does not know what images it was trained on; train.py saves that with a model")
     if dataset is None and known["dataset"] is None:
-        raise UserError("the model was trained on arrays; give images to test it on (in a command, --dataset)")
+        why = "the model does not say which data set it was trained on"
+        raise UserError(f"{why}; give images to test it on (in a command, --dataset)")
     names = {name: known[name] for name in ("seed", "image_size", "augmentation")}
     sets = images.load(dataset or known["dataset"], data_dir, **names, statistics=known)
+    if sets[0].classes != network.options["classes"]:
+        classes = f"{sets[0].classes} classes, the model has {network.options['classes']}"
+        raise UserError(f"{dataset or known['dataset']} has {classes}")
     return ImageData(*sets, names | {"dataset": dataset or known["dataset"]})
 
 

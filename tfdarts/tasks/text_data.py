@@ -162,8 +162,13 @@ def load_for(network, data=None):
     known = network.corpus
     if known is None:
         raise UserError("the model does not know what text it was trained on; train.py saves that with a model")
-    corpus = text.load(data or known["data"])
-    if corpus.sha256 != known["sha256"]:
+    if not data and not known["data"]:
+        raise UserError("the model does not know where its text is; give --data FOLDER")
+    corpus = text.load(data or known["data"], known.get("vocabulary", "train"))
+    if len(corpus.words) != network.words:
+        words = f"{len(corpus.words)} words, the model knows {network.words}"
+        raise UserError(f"{data or known['data']} is not the text that the model was trained on: it has {words}")
+    if known["sha256"] not in (None, corpus.sha256):  # None where a model comes from a file that does not tell
         raise UserError(f"{data or known['data']} is not the text that the model was trained on")
     return TextData(corpus, {"data": data or known["data"], "bptt": known["bptt"]})
 

@@ -105,7 +105,7 @@ class FinishEpoch(keras.callbacks.Callback):
         self.model.finish_epoch(logs["val_loss"])
 
 
-def job(space, data, genotype, settings):
+def job(space, data, genotype, settings, start=None):
     """The training of a genotype's network as a `Job`.
 
     Args:
@@ -113,9 +113,12 @@ def job(space, data, genotype, settings):
         data: `tasks.image_data.ImageData` or `tasks.text_data.TextData`.
         genotype: of the space; None where options stand for a network without one.
         settings: `options.Settings`.
+        start: function that gives the new network the weights that it starts from; None for random ones.
     """
     stream = data.training(**settings.pick(data.training))
     network = space.network(genotype, data.inputs, **settings.pick(space.network))
+    if start is not None:
+        start(network)
     task = data.training_task(network, **settings.pick(data.training_task))
     sgd = optimizers.Sgd(**space.weight_sgd(**settings.pick(space.weight_sgd)))
     steps = settings.values["epochs"] * stream.steps if space.drop_path_by_step else None

@@ -71,7 +71,17 @@ class ConvSpace(base.Space):
         return {"candidates": restrictions.digest(restrictions.load(restrict, known, nodes))}
 
     def network(
-        self, genotype, inputs, *, init_channels, layers, auxiliary, network, stem_multiplier, ops_options=None
+        self,
+        genotype,
+        inputs,
+        *,
+        init_channels,
+        layers,
+        auxiliary,
+        network,
+        stem_multiplier,
+        second_bn=None,
+        ops_options=None,
     ):
         result = EvaluationNetwork(
             genotype,
@@ -83,6 +93,7 @@ class ConvSpace(base.Space):
             stem_multiplier=stem_multiplier,
             preprocessing=inputs.preprocessing,
             ops_options=ops_options,
+            second_bn=second_bn,
         )
         result.build((None, *inputs.shape))
         return result

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tfdarts.genotype import NONE, VERSION, CellPair, check, check_fixed, checked_edges, checked_states
+from tfdarts.genotype import NONE, VERSION, CellPair, call_text, check, check_fixed, checked_edges, checked_states
 
 _CELLS = ("normal", "reduce")
 
@@ -93,6 +93,40 @@ class ConvGenotype(CellPair):
         names = {name: getattr(self, name) for name in ("normal_bottleneck", "reduce_bottleneck")}
         present = {name: value for name, value in names.items() if value}
         return {"version": VERSION, "space": self.space, "ops": self.ops} | lists | present
+
+    def to_text(self):
+        """`Genotype(...)` as DARTS has it; with Att-DARTS's triples, or FairDARTS's, where a cell needs them."""
+        cells = {name: self.edges(reduction) for name, reduction in zip(_CELLS, (False, True))}
+        ends = {f"{name}_bottleneck": self.bottleneck(name == "reduce") for name in _CELLS}
+        inputs = {f"{name}_inputs": list(self.inputs(name == "reduce")) for name in _CELLS}
+        uneven = any(set(counts) != {2} for counts in inputs.values())
+        attended = any(ends.values()) or any(entry[2] for entries in cells.values() for entry in entries)
+        known, more = {}, {} if self.ops == "regular" else {"ops": self.ops}
+        for name, entries in cells.items():
+            nodes = self.nodes(name == "reduce")
+            if uneven and not attended:
+                entries = [(op, 2 + node, source) for (op, source, _), node in zip(entries, nodes)]
+            known[name] = list(entries) if attended or uneven else [entry[:2] for entry in entries]
+            known[f"{name}_concat"] = list(self.concat(name == "reduce"))
+        if attended:
+            known |= ends
+            more |= inputs if uneven else {}
+        return call_text(known, more)
+
+    def to_nni(self):
+        """What NNI 2 and 3 export of DARTS's cells: an operation and a source for either input of each node."""
+        result = {}
+        for name, reduction in zip(_CELLS, (False, True)):
+            states = tuple(range(2, 2 + len(self.inputs(reduction))))
+            ok = set(self.inputs(reduction)) == {2} and self.concat(reduction) == states
+            ok = ok and self.ops == "regular" and not self.bottleneck(reduction)
+            ok = ok and all(len(entry) == 2 for entry in getattr(self, name))
+            message = "NNI's cells have two plain entries for each node, all nodes concatenated; take --to json."
+            check(ok, message)
+            for k, (op, source) in enumerate(getattr(self, name)):
+                result[f"{name}/op_{2 + k // 2}_{k % 2}"] = op
+                result[f"{name}/input_{2 + k // 2}_{k % 2}"] = source
+        return result
 
 
 def _checked_inputs(name, inputs):

@@ -66,6 +66,8 @@ class EvaluationNetwork(CellNetwork):
         stem_multiplier: int, the CIFAR stem has this many times `channels`.
         preprocessing: as in `TrainedNetwork`.
         ops_options: dictionary of the operation module's options; None for its defaults.
+        second_bn: whether a BatchNorm follows the auxiliary head's last convolution; None for only in the CIFAR form,
+            as in DARTS (P-DARTS has it in the ImageNet form too).
 
     Call arguments:
         images: `(batch, height, width, channels_in)`.
@@ -87,6 +89,7 @@ class EvaluationNetwork(CellNetwork):
         stem_multiplier=3,
         preprocessing=None,
         ops_options=None,
+        second_bn=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -101,6 +104,7 @@ class EvaluationNetwork(CellNetwork):
             "network": network,
             "stem_multiplier": stem_multiplier,
             "preprocessing": preprocessing,
+            "second_bn": second_bn,
         }
         operations = load(self.genotype.ops, ops_options)
         operations.check(self.genotype)
@@ -132,9 +136,8 @@ class EvaluationNetwork(CellNetwork):
         self.auxiliary_after = 2 * layers // 3
         self.auxiliary_head = None
         if auxiliary:
-            self.auxiliary_head = AuxiliaryHead(
-                classes, 2 if imagenet else 3, second_bn=not imagenet, name="auxiliary_head"
-            )
+            second_bn = not imagenet if second_bn is None else second_bn
+            self.auxiliary_head = AuxiliaryHead(classes, 2 if imagenet else 3, second_bn, name="auxiliary_head")
         self.classifier = Linear(classes, name="classifier")
 
     def call(self, images, drop_path=None, training=None):

@@ -33,6 +33,11 @@ TRAIN = IMAGES | HOLD_OUT | BATCH | SGD | SCHEDULE | CUTOUT | AUXILIARY | {
     "init_channels": CHANNELS.but(36),
     "layers": LAYERS.but(20),
     "stem_multiplier": STEM,
+    "second_bn": Option(
+        None,
+        "a second BatchNorm in the auxiliary head; unset: in the cifar form only (P-DARTS has it in both)",
+        kind=bool,
+    ),
     "batch_size": BATCH["batch_size"].but(96),
     "epochs": BATCH["epochs"].but(600),
     "learning_rate_min": SGD["learning_rate_min"].but(0.0),

@@ -71,3 +71,11 @@ class MacroGenotype(Genotype):
     def to_dict(self):
         layers = [[op, list(skips)] for op, skips in self.layers]
         return {"version": VERSION, "space": self.space, "layers": layers}
+
+    def to_text(self):
+        """The numbers of ENAS's scripts, a line for each layer."""
+        lines = []
+        for number, (op, skips) in enumerate(self.layers):
+            bits = (int(entry in skips) for entry in range(number))
+            lines.append(" ".join(map(str, (MACRO_OPS.index(op), *bits))))
+        return "\n".join(lines), ()

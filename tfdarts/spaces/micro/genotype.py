@@ -74,3 +74,9 @@ class MicroGenotype(CellPair):
     def to_dict(self):
         cells = {name: [list(edge) for edge in getattr(self, name)] for name in ("normal", "reduce")}
         return {"version": VERSION, "space": self.space} | cells
+
+    def to_text(self):
+        """The numbers of ENAS's scripts, a line for each cell."""
+        check(len(self.normal) == len(self.reduce), "ENAS's scripts take two cells of as many nodes; take --to json.")
+        cells = ([(source, MICRO_OPS.index(op)) for op, source in cell] for cell in (self.normal, self.reduce))
+        return "\n".join(" ".join(f"{source} {op}" for source, op in cell) for cell in cells), ()

@@ -78,3 +78,7 @@ class Nb201Genotype(Genotype):
 
     def to_dict(self):
         return {"version": VERSION, "space": self.space, "normal": [list(edge) for edge in self.normal]}
+
+    def to_text(self):
+        """`str(genotype)`."""
+        return str(self), ()

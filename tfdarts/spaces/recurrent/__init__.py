@@ -74,8 +74,8 @@ class RecurrentSpace(base.Space):
         result.build()
         return result
 
-    def network(self, genotype, inputs, *, nhid):
-        network = EvaluationLanguageModel(genotype, inputs.words, nhid, inputs.corpus)
+    def network(self, genotype, inputs, *, nhid, offset=False):
+        network = EvaluationLanguageModel(genotype, inputs.words, nhid, inputs.corpus, offset)
         network.build()
         return network
 

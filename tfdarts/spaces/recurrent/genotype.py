@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tfdarts.genotype import NONE, VERSION, Genotype, check, check_fixed, checked_states, integers
+from tfdarts.genotype import NONE, VERSION, Genotype, call_text, check, check_fixed, checked_states, integers
 
 ENAS_ACTIVATIONS = ("tanh", "relu", "identity", "sigmoid")  # in the order of ENAS's numbers
 
@@ -94,3 +94,10 @@ class RecurrentGenotype(Genotype):
         names = {name: getattr(self, name) for name in ("start", "carry")}
         special = {name: value for name, value in names.items() if value != getattr(RecurrentGenotype, name)}
         return known | {"concat": list(self.concat)} | special
+
+    def to_text(self):
+        """`Genotype(recurrent=[...], concat=[...])`."""
+        known = {"recurrent": list(self.recurrent), "concat": list(self.concat)}
+        rest = {name: value for name, value in self.to_dict().items() if name not in ("version", *known)}
+        usual = {"space": RecurrentGenotype.space, "ops": RecurrentGenotype.ops}
+        return call_text(known, {name: value for name, value in rest.items() if usual.get(name) != value})

@@ -57,6 +57,7 @@ TRAIN = TEXT | BATCH | SGD | TEXT_DROPOUT | TEXT_PENALTIES | text_units(850) | {
     "dropoute": TEXT_DROPOUT["dropoute"].but(0.1),
     "wdecay": TEXT_PENALTIES["wdecay"].but(8e-7),
     "nonmono": NONMONO,
+    "offset": Option(False, "biases of a recurrent cell's initial state, as in ENAS's PyTorch program"),
 }  # fmt: skip
 
 

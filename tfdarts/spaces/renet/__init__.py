@@ -1,6 +1,7 @@
 """Recurrent cells that sweep images by rows and columns (DartsReNet, Moser et al. 2020, arXiv:2304.05838)."""
 
 from tfdarts import operations
+from tfdarts.errors import UserError
 from tfdarts.graph import recurrent_graph
 from tfdarts.spaces import base
 from tfdarts.spaces.recurrent import random_entries
@@ -32,9 +33,11 @@ class ReNetSpace(base.Space):
         network.build((None, *inputs.shape))
         return network
 
-    def network(self, genotype, inputs, *, nhid, layers, rnn_cell, classifier_range):
+    def network(self, genotype, inputs, *, nhid, layers, rnn_cell, classifier_range, gate="own"):
         cell = rnn_cell if genotype is None else genotype
-        network = ReNetNetwork(cell, inputs.classes, nhid, layers, classifier_range, inputs.preprocessing)
+        if gate == "forward" and rnn_cell != "sigmoid":
+            raise UserError(f"--gate forward is for sigmoid cells; leave it out for {rnn_cell} ones")
+        network = ReNetNetwork(cell, inputs.classes, nhid, layers, classifier_range, inputs.preprocessing, gate)
         network.build((None, *inputs.shape))
         return network
 

@@ -12,6 +12,7 @@ from tfdarts.ops.common import BatchNorm
 from tfdarts.spaces.renet.body import Body
 from tfdarts.spaces.renet.cells import BASELINES, VARIANTS
 from tfdarts.spaces.renet.genotype import ReNetGenotype
+from tfdarts.spaces.renet.published import ForwardGateCell
 
 
 @keras.saving.register_keras_serializable("tfdarts")
@@ -25,6 +26,8 @@ class ReNetNetwork(TrainedNetwork):
         layers: int; each halves the map.
         classifier_range: the classifier's kernel starts uniformly within plus and minus this.
         preprocessing: as in `TrainedNetwork`.
+        gate: what the reverse gate of a sigmoid cell looks at: `"own"` input, or the `"forward"` one's, as in the
+            authors' program.
 
     Call arguments:
         images: `(batch, height, width, channels_in)`.
@@ -36,7 +39,9 @@ class ReNetNetwork(TrainedNetwork):
         ValueError: for an unknown `cell`, or odd `units`.
     """
 
-    def __init__(self, cell, classes, units=256, layers=3, classifier_range=0.5, preprocessing=None, **kwargs):
+    def __init__(
+        self, cell, classes, units=256, layers=3, classifier_range=0.5, preprocessing=None, gate="own", **kwargs
+    ):
         super().__init__(**kwargs)
         self.cell = ReNetGenotype.from_dict(cell) if isinstance(cell, dict) else cell
         self.options = {
@@ -45,6 +50,7 @@ class ReNetNetwork(TrainedNetwork):
             "layers": layers,
             "classifier_range": classifier_range,
             "preprocessing": preprocessing,
+            "gate": gate,
         }
         self.arguments = {}
         if isinstance(self.cell, ReNetGenotype):
@@ -52,7 +58,8 @@ class ReNetNetwork(TrainedNetwork):
             known.check(self.cell)
             self.arguments = {"node": recurrent.FixedNodes(self.cell.recurrent, known.ops)}
             nodes, concat = len(self.cell.recurrent), self.cell.concat
-            make_cell = functools.partial(VARIANTS[self.cell.cell], nodes=nodes, concat=concat, affine=True)
+            variants = VARIANTS | ({"sigmoid": ForwardGateCell} if gate == "forward" else {})
+            make_cell = functools.partial(variants[self.cell.cell], nodes=nodes, concat=concat, affine=True)
         elif self.cell in BASELINES:
             make_cell = BASELINES[self.cell]
         else:

@@ -36,6 +36,11 @@ TRAIN = SHARED | HOLD_OUT | SCHEDULE | {
     "learning_rate_min": SGD["learning_rate_min"].but(0.0),
     "cutout": CUTOUT["cutout"].but(True),
     "label_smooth": LABEL_SMOOTH,
+    "gate": Option(
+        "own",
+        "what the reverse gate of a sigmoid cell looks at: own (its input) or forward (as in DartsReNet's program)",
+        choices=("own", "forward"),
+    ),
 }  # fmt: skip
 
 
