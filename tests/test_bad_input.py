@@ -65,12 +65,18 @@ def _images(folder):
     (folder / "hollow/train/cat").mkdir(parents=True)
     (folder / "flat/train").mkdir(parents=True)
     shutil.copy(folder / "good/train/cat/00000.png", folder / "flat/train")
-    for name in ("truncated", "not_an_image", "sizes", "stranger", "broken_later"):
+    for name in ("truncated", "not_an_image", "sizes", "stranger", "broken_later", "alone", "gap", "circle", "float"):
         shutil.copytree(folder / "good", folder / name)
     whole = (folder / "good/train/cat/00001.png").read_bytes()
     (folder / "truncated/train/cat/00001.png").write_bytes(whole[:70])
     (folder / "not_an_image/train/cat/00001.png").write_text("a poem")
     PIL.Image.fromarray(noise(1, (9, 8))[0]).save(folder / "sizes/train/cat/00001.png")
+    shutil.rmtree(folder / "alone/train/dog")
+    shutil.rmtree(folder / "alone/test/dog")
+    (folder / "gap/train/cow").mkdir()
+    (folder / "circle/train/cat/again").symlink_to(folder / "circle/train/cat")
+    (folder / "untrained/test/cat").mkdir(parents=True)
+    PIL.Image.fromarray(np.ones((8, 8), np.float32)).save(folder / "float/train/cat/00001.tiff")
     (folder / "stranger/test/cow").mkdir()
     shutil.copy(folder / "good/train/cat/00000.png", folder / "stranger/test/cow")
     (folder / "broken_later/test/cat/00000.png").write_bytes(whole[:70])
@@ -78,12 +84,14 @@ def _images(folder):
     good = save_npz(folder / "good.npz", {"train": 12, "test": 6}, (8, 8, 1))
     archives = {
         "lacking": {"x_train": good["x_train"]},
-        "floats": good | {"x_train": good["x_train"] / 255.0},
+        "floats": good | {"x_train": good["x_train"] / 127.5 - 1},
         "channels_first": good | {"x_train": np.zeros((12, 3, 8, 8), np.uint8)},
         "flat": good | {"x_train": np.zeros((12, 64), np.uint8)},
         "lengths": good | {"y_train": good["y_train"][:-1]},
         "negative": good | {"y_train": good["y_train"] - 1},
-        "names": good | {"y_train": good["y_train"].astype(str)},
+        "names": good | {"y_train": good["y_train"].astype(str), "y_test": np.array(["cow"] * 6)},
+        "soft": good | {"y_train": np.full((12, 3), 1 / 3)},
+        "alone": good | {"y_train": np.zeros(12, int), "y_test": np.zeros(6, int)},
         "shapes": good | {"x_test": np.zeros((6, 9, 9, 1), np.uint8)},
         "objects": good | {"x_train": np.array([Bomb(folder)] * 12)},
     }
@@ -296,10 +304,16 @@ CASES = [
     ([*DATA, "beasts", "--data_dir", "{}/images/short_records"], "Cannot read beasts"),
     ([*DATA, "beasts", "--data_dir", "{}/images/short_records", "--image_size", "8"], "missing or damaged"),
     ([*DATA, "folder:{}/nowhere"], "there is no folder"),
-    ([*DATA, "folder:{}/images/nothing"], "no folder `train`"),
+    ([*DATA, "folder:{}/images/nothing"], "no class folders"),
+    ([*DATA, "folder:{}/images/untrained"], "has test but no folder `train`"),
+    ([*DATA, "folder:{}/images/alone"], "has one class only, cat"),
+    ([*DATA, "folder:{}/images/gap"], "has no images of cow; remove the folder"),
+    ([*DATA, "folder:{}/images/circle"], "is a link to a folder that it lies in"),
+    ([*DATA, "folder:{}/images/float"], "float pixels, of which white is not known"),
+    ([*DATA, "{}/images/good"], "is a folder; give --dataset folder:"),
     ([*DATA, "folder:{}/images/flat"], "no class folders"),
     ([*DATA, "folder:{}/images/hollow"], "has no images"),
-    ([*DATA, "folder:{}/images/not_an_image"], "00001.png; repair or remove it"),
+    ([*DATA, "folder:{}/images/not_an_image"], "00001.png (it is not an image); repair or remove it"),
     ([*DATA, "folder:{}/images/truncated"], "00001.png"),
     ([*DATA, "folder:{}/images/broken_later", "--epochs", "1", "--layers", "1", "--logdir", "{}/logs"], "00000.png"),
     ([*DATA, "folder:{}/images/sizes"], "--image_size"),
@@ -309,12 +323,14 @@ CASES = [
     ([*DATA, "npz:{}/images/pickle.npz"], "np.savez"),
     ([*DATA, "npz:{}/images/objects.npz"], "np.savez"),
     ([*DATA, "npz:{}/images/lacking.npz"], "lacks y_train"),
-    ([*DATA, "npz:{}/images/floats.npz"], "uint8"),
+    ([*DATA, "npz:{}/images/floats.npz"], "pixels from 0 to 255, or from 0 to 1. It has float64 values from -1.0"),
     ([*DATA, "npz:{}/images/channels_first.npz"], "channels first"),
     ([*DATA, "npz:{}/images/flat.npz"], "must be (n, height, width)"),
     ([*DATA, "npz:{}/images/lengths.npz"], "must be 12 integers"),
     ([*DATA, "npz:{}/images/negative.npz"], "negative label"),
-    ([*DATA, "npz:{}/images/names.npz"], "must be 12 integers"),
+    ([*DATA, "npz:{}/images/names.npz"], "labels that the classes lack: cow"),
+    ([*DATA, "npz:{}/images/soft.npz"], "or one-hot rows"),
+    ([*DATA, "npz:{}/images/alone.npz"], "one class only"),
     ([*DATA, "npz:{}/images/shapes.npz"], "differ in size"),
     # operation modules
     ([*SEARCH, "--ops", "x", "--dry_run"], "operation module"),

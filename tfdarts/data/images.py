@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from tfdarts.data import sources
+from tfdarts.data import arrays, folders, prepared, sources
 from tfdarts.data.sources import DataError
 
 HELD_OUT = 0.1  # share of the training images that are kept for testing where there is nothing else to test on
@@ -189,13 +189,13 @@ def load(name, data_dir=None, seed=0, image_size=0, augmentation="crop", flip=No
     if extra and (name == "digits" or kind in ("folder", "npz")):
         raise DataError(f"{name} has no split `extra`; leave out --use_extra.")
     if name == "digits":
-        parts = sources.digits()
+        parts = arrays.digits()
     elif kind == "folder":
-        parts = sources.from_folder(rest, one_size=not image_size)
+        parts = folders.from_folder(rest, one_size=not image_size)
     elif kind == "npz":
-        parts = sources.from_npz(rest)
+        parts = arrays.from_npz(rest)
     else:
-        parts = sources.from_tfds(name, data_dir, bool(image_size), extra)
+        parts = prepared.from_tfds(name, data_dir, bool(image_size), extra)
     return of_parts(name, parts, seed, image_size, augmentation, flip, statistics)
 
 
