@@ -37,7 +37,7 @@ def _genotypes(folder):
         "negative_index": cell(normal=[["skip_connect", -1], *EDGES[1:]]),
         "too_few": cell(normal=EDGES[:3]),
         "no_edges": cell(reduce=[]),
-        "none": cell(normal=[["none", 0], *EDGES[1:]]),
+        "none": cell(normal=[["none", 0], ["none", 1]] * 4),
         "malformed": cell(normal=[["skip_connect", "0"], *EDGES[1:]]),
         "concat": cell(normal_concat=[2, 9]),
         "version": cell(version=99),
@@ -49,12 +49,14 @@ def _genotypes(folder):
         "empty": "",
         "numbers": "0 1 2",
         "deep": "[" * 100_000,
+        "unstated": "A = Genotype(normal=[], reduce=[])\nB = Genotype(normal=[], reduce=[])\nC = B\n",
         "code": f"__import__('pathlib').Path('{folder}/executed').touch()",
         "call": f"Genotype(normal=__import__('pathlib').Path('{folder}/executed').touch(), normal_concat=[2])",
         "unclosed": "Genotype(normal=[('skip_connect', 0)",
     }
     for name, text in texts.items():
         (folder / f"{name}.json").write_text(text)
+    (folder / "unstated.json").rename(folder / "unstated.py")
     (folder / "garbage.json").write_bytes(noise(10, (1 << 20, 1)).tobytes())
     (folder / "letters.json").write_text("Genotype(" * (10 << 17))
 
@@ -279,7 +281,7 @@ CASES = [
     ([*CELL, "{}/genotypes/negative_index.json"], "`normal[0]` comes from state -1"),
     ([*CELL, "{}/genotypes/too_few.json"], "two entries per node"),
     ([*CELL, "{}/genotypes/no_edges.json"], "`reduce` must be a list"),
-    ([*CELL, "{}/genotypes/none.json"], "connects nothing"),
+    ([*CELL, "{}/genotypes/none.json"], "`normal` has no entry that leads from the cell's inputs"),
     ([*CELL, "{}/genotypes/malformed.json"], "`normal[0]` must be [op, source]"),
     ([*CELL, "{}/genotypes/concat.json"], "`normal_concat`"),
     ([*CELL, "{}/genotypes/version.json"], "version 1. Received: 99"),
@@ -296,6 +298,8 @@ CASES = [
     ([*CELL, "{}/genotypes/call.json"], "literals"),
     ([*CELL, "{}/genotypes/unclosed.json"], "not closed"),
     ([*CELL, "DARTS_V2", "{}/genotypes/version.json"], "Received: 99"),
+    ([*CELL, "{}/genotypes/unstated.py"], "unstated.py:NAME; it has A, B, C"),
+    ([*CELL, "{}/genotypes/unstated.py:D"], "No genotype here is called 'D'; it has A, B, C"),
     # images
     ([*DATA, "cifar11"], "Unknown data set"),
     ([*DATA, "cifar10", "--data_dir", "{}/nowhere"], "`--recipe digits` needs no download"),

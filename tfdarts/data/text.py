@@ -1,6 +1,5 @@
 """Text: a vocabulary, three streams of word numbers, cut into batches as a pure function of (seed, step)."""
 
-import codecs
 import collections
 import dataclasses
 import hashlib
@@ -12,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts.data.sources import DataError
+from tfdarts.textfiles import decoded
 
 END, UNKNOWN = "<eos>", "<unk>"
 PARTS = ("train", "valid", "test")
 NAMES = ("{}.txt", "ptb.{}.txt", "wiki.{}.tokens")  # of a part's file; the latter as the papers' sets are distributed
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 LONGER = 20  # words that a training batch may have beyond `bptt`
 RARE = 3  # words of the embedded corpus that occur less often in its training part become `<unk>`
 
@@ -65,9 +64,8 @@ def _read(folder, part):
             f"Cannot read {path} ({type(error).__name__}); give a folder with train.txt, valid.txt and test.txt, or "
             "`topics`, the embedded text."
         ) from None
-    encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
     try:
-        text = data.decode(encoding)
+        text = decoded(data)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} is not in UTF-8: it has the byte 0x{data[error.start]:02x} at place {error.start}. Convert it, "
@@ -77,7 +75,7 @@ def _read(folder, part):
         raise DataError(f"{path} holds zero bytes, so it is no text in UTF-8; convert it, for example from UTF-16.")
     if not text.strip():
         raise DataError(f"{path} is empty.")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text
 
 
 def corpus(texts):
@@ -146,8 +144,8 @@ def batchify(stream, batch_size, name, option="--batch_size"):
     if rows < 3:
         smaller = f" or a smaller {option}" if option else ""
         raise DataError(
-            f"The {name} text has {len(stream)} words, too few for {batch_size} columns of at least 3; "
-            f"give a longer text{smaller}."
+            f"The {name} text has {len(stream)} words, too few for {batch_size} column{'s' * (batch_size > 1)} of at "
+            f"least 3; give a longer text{smaller}."
         )
     return stream[: rows * batch_size].reshape(batch_size, rows).T
 
