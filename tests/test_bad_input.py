@@ -127,6 +127,7 @@ def _models(folder):
     with zipfile.ZipFile(folder / "empty.keras", "w") as file:
         file.writestr("x", "y")
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(folder / "other.keras")
+    shutil.copy(folder / "other.keras", folder / "other.zip")
     trap = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
     trap.save(folder / "lambda.keras")
     network = EvaluationNetwork(genotype.load("digits"), 10, channels=2, layers=3)
@@ -357,9 +358,11 @@ CASES = [
     (["train.py", "--resume", "{}/runs/run", "--arch", "digits"], "leave out"),
     (["evaluate.py"], "--model_path"),
     (["evaluate.py", "--model_path", "{}/nowhere.keras"], "there is no file"),
-    (["evaluate.py", "--model_path", "README.md"], "cannot load"),
-    (["evaluate.py", "--model_path", "{}/models/poem.keras"], "cannot load"),
-    (["evaluate.py", "--model_path", "{}/models/empty.keras"], "cannot load"),
+    (["evaluate.py", "--model_path", "README.md"], "not a Keras model, or damaged; give the model.keras that"),
+    (["evaluate.py", "--model_path", "{}/models/poem.keras"], "it is not a Keras model, or damaged"),
+    (["evaluate.py", "--model_path", "{}/models/empty.keras"], "it is not a Keras model; give the model.keras"),
+    (["evaluate.py", "--model_path", "{}/models/other.zip"], "under names that end in .keras only; rename it"),
+    (["evaluate.py", "--model_path", "{}/models"], "/models is a folder; give the model in it"),
     (["evaluate.py", "--model_path", "{}/models/other.keras"], "it is a Keras model, but not one that tfdarts saved"),
     (["evaluate.py", "--model_path", "{}/models/lambda.keras"], "cannot load"),
     (["evaluate.py", "--model_path", "{}/models/no_data.keras"], "does not know what images"),
