@@ -14,6 +14,7 @@ from tfdarts.classifier import Classifier
 from tfdarts.cli import flags as cli
 from tfdarts.errors import UserError
 from tfdarts.runs import environment
+from tfdarts.spaces import genotypes
 from tfdarts.spaces.conv.network import EvaluationNetwork
 from tfdarts.tasks.image_data import load_for
 
@@ -28,6 +29,10 @@ def define():
     values = flags.FlagValues()
     own = {"flag_values": values}
     flags.DEFINE_string("model_path", None, "a model.keras that train.py saved", **own)
+    text = "whether the model has an auxiliary head, which DARTS's program must be told; here this is checked"
+    flags.DEFINE_bool("auxiliary", None, text, **own)
+    text = "shipped genotype of the model, likewise"
+    flags.DEFINE_string("arch", None, text, **own)
     flags.DEFINE_string("dataset", None, "data set with the same classes; default: the one it was trained on", **own)
     flags.DEFINE_string("data", None, "folder of the text that it was trained on; default: where it was", **own)
     flags.DEFINE_string("data_dir", None, "folder of data prepared by TensorFlow Datasets; default: its own", **own)
@@ -51,6 +56,7 @@ def evaluate(values, _):
         raise UserError("give --model_path logs/eval_arch/<time>/model.keras")
     model = api.load_trained(values.model_path, values.ops, values.space)
     network = model.network if isinstance(model, Classifier) else model
+    _check_told(network, values.auxiliary, values.arch)
     environment.configure()
     source, other = values.dataset, values.data
     if network.task == "text":
@@ -79,3 +85,15 @@ def evaluate(values, _):
         values.finetune_learning_rate,
         pathlib.Path(values.model_path).parent / "multipliers.json",
     )
+
+
+def _check_told(network, auxiliary, arch):
+    """Raises UserError where the model is not what the user says of it; None for nothing said."""
+    head = getattr(network, "auxiliary_head", None) is not None
+    if auxiliary is not None and auxiliary != head:
+        raise UserError(
+            f"the model has {'an' if head else 'no'} auxiliary head; leave out --{'' if auxiliary else 'no'}auxiliary"
+        )
+    genotype = getattr(network, "genotype", None)  # LSTM and GRU cells have none
+    if arch is not None and (genotype is None or genotypes.load(arch, genotype.space) != genotype):
+        raise UserError(f"the model is not of the genotype {arch}; leave out --arch")
