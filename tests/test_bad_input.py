@@ -189,7 +189,7 @@ CASES = [
     ([*SEARCH, "--bogus"], "bogus"),
     ([*SEARCH, "stray"], "stray"),
     ([*TRAIN, "stray"], "stray"),
-    (["train.py", "--recipe", "digits"], "--arch"),
+    (["train.py", "--recipe", "macro_digits"], "--arch"),
     ([*TRAIN, "--genotype_file", "DARTS_V1"], "either --genotype_file"),
     (["train.py", "--arch", "x"], "DARTS_V2"),
     ([*TRAIN, "--ops", "other"], "contradicts"),

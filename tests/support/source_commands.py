@@ -28,7 +28,6 @@ class Row(typing.NamedTuple):
 CELL = "--dry_run --layers 2 --init_channels 4"
 TRAINED = "--dry_run --init_channels 4"
 WORDS = "--dry_run --nhid 8 --batch_size 4"
-SWEEP = "--dry_run --nhid 8 --layers 1"
 ENAS = " --controller_optim adam --controller_lr 0.00035 --shared_optim sgd --shared_lr 20.0 --entropy_coeff 0.0001"
 CNN = (
     "--network_type cnn --dataset cifar --controller_optim momentum --controller_lr_cosine=True "
@@ -59,16 +58,17 @@ ROWS = [
         "Att-DARTS",
         "python train_search.py --location after_every",
         "python3 search_cell.py --location after_every",
-        CELL,
+        CELL + " --nodes 1 --multiplier 1",
     ),
     Row("Att-DARTS", "python train.py --arch_path FILE", "python3 train.py --arch_path FILE", CELL),
     Row("Att-DARTS", "python visualize.py Att_DARTS", "python3 visualize.py Att_DARTS", ""),
 ]
 for cell in ("vanilla", "sigmoid", "directional"):
     search, train = f"--rnn_cell={cell}", f"--rnn_cell={cell} --arch=DARTS_{cell.title()}"
+    sweep = "--dry_run --nhid 8 --layers 1" if cell == "vanilla" else "--show"
     ROWS += [
-        Row("DartsReNet", f"python train_search.py {search}", f"python3 search_cell.py {search}", SWEEP),
-        Row("DartsReNet", f"python train.py {train}", f"python3 train.py {train}", SWEEP),
+        Row("DartsReNet", f"python train_search.py {search}", f"python3 search_cell.py {search}", sweep),
+        Row("DartsReNet", f"python train.py {train}", f"python3 train.py {train}", sweep),
     ]
 ROWS += [
     Row(
@@ -95,10 +95,10 @@ ROWS += [
         WORDS,
         "`python3 train.py --genotype_file FILE`",
     ),
-    Row("ENAS, TensorFlow 1", "scripts/cifar10_macro_search.sh", "python3 search_cell.py --space macro", CELL),
-    Row("ENAS, TensorFlow 1", "scripts/cifar10_micro_search.sh", "python3 search_cell.py --space micro", CELL),
-    Row("ENAS, TensorFlow 1", "scripts/cifar10_macro_final.sh", "python3 train.py --space macro", TRAINED),
-    Row("ENAS, TensorFlow 1", "scripts/cifar10_micro_final.sh", "python3 train.py --space micro", CELL),
+    Row("ENAS, TensorFlow 1", "scripts/cifar10_macro_search.sh", "python3 search_cell.py --space macro", "--show"),
+    Row("ENAS, TensorFlow 1", "scripts/cifar10_micro_search.sh", "python3 search_cell.py --space micro", "--show"),
+    Row("ENAS, TensorFlow 1", "scripts/cifar10_macro_final.sh", "python3 train.py --space macro", "--show"),
+    Row("ENAS, TensorFlow 1", "scripts/cifar10_micro_final.sh", "python3 train.py --space micro", "--show"),
     Row(
         "ENAS, TensorFlow 1",
         'python main.py --child_fixed_arc "0 3 0"',
@@ -115,3 +115,9 @@ ROWS += [
     ),
     Row("TensorFlow 2", "python3 visualize.py FILE", "python3 visualize.py FILE", ""),
 ]
+
+
+def table(rows=ROWS):
+    """The rows as a table of Markdown, as pages have it."""
+    lines = [f"| {row.program}: `{row.there}` | `{row.here}` |" for row in rows]
+    return "\n".join(["| there | here |", "|---|---|", *lines])
