@@ -174,3 +174,17 @@ def test_calls_are_never_made(value, tmp_path, monkeypatch):
     with pytest.raises(GenotypeError):
         read(tmp_path, texts(f"[('a', {value}), ('b', 1)]"))
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "The searched architecture is\n{}\n",
+        "\"{}\\ndatasets : ['cifar10']\"",
+        "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|\nStructure(4 nodes with {})",
+    ],
+)
+def test_a_cell_of_nas_bench_201_in_a_log(text, tmp_path):
+    cell = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
+    assert str(read(tmp_path, text.replace("{}", cell), space="nb201")) == cell

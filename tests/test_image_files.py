@@ -262,3 +262,16 @@ def test_a_search_trains_on_what_a_folder_without_parts_gives(tmp_path, eagerly)
     train, _, _ = images.load(f"folder:{tmp_path}")
     halves = images.search_halves(train, None, 0.5, False, 0)
     assert [len(half) for half in halves] == [7, 7]
+
+
+def test_a_class_whose_images_are_all_held_out_is_refused(tmp_path):
+    two_classes(tmp_path)
+    put(tmp_path / "rare/x.png", GRAY)
+    found = []
+    for seed in range(40):
+        try:
+            train, _, _ = images.load(f"folder:{tmp_path}", seed=seed)
+            found.append(2 in train.source.labels[train.indices])
+        except DataError as error:
+            assert "so few images of rare that all are held out" in str(error)
+    assert all(found) and 20 < len(found) < 40

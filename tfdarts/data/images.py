@@ -225,6 +225,7 @@ def of_parts(name, parts, seed=0, image_size=0, augmentation="crop", flip=None, 
         test, validation = validation, None
     if test is None:
         train, test = split(train, 1 - HELD_OUT, seed)
+        _check_left(name, train)
     if not len(train) or not len(test):
         raise DataError(f"{name} has too few images: {len(train)} for training, {len(test)} for testing")
     if statistics:
@@ -235,6 +236,18 @@ def of_parts(name, parts, seed=0, image_size=0, augmentation="crop", flip=None, 
         mean, std = channel_statistics(train)
     parts = (train, validation, test)
     return tuple(part and dataclasses.replace(part, mean=tuple(mean), std=tuple(std)) for part in parts)
+
+
+def _check_left(name, train):
+    """Raises DataError where all images of a class are held out for testing, so that it cannot be learnt."""
+    labels = getattr(train.source, "labels", np.arange(0))  # records tell theirs when they are read
+    lost = sorted(set(labels.tolist()) - set(labels[train.indices].tolist())) if len(labels) else []
+    if lost:
+        classes = ", ".join(train.names[label] for label in lost)
+        raise DataError(
+            f"{name} has so few images of {classes} that all are held out for testing; give more, a test part, or "
+            "another --seed"
+        )
 
 
 def channel_statistics(images):
