@@ -131,7 +131,7 @@ def test_text():
 
 BAD = [
     (lambda: tfdarts.search((X, Y[:5]), **SEARCH), "integers, one per image"),
-    (lambda: tfdarts.search((X / 255, Y), **SEARCH), "whole numbers from 0 to 255"),
+    (lambda: tfdarts.search((X / 127.5 - 1, Y), **SEARCH), "pixels from 0 to 255, or from 0 to 1"),
     (lambda: tfdarts.search("nothing", **SEARCH), "Unknown data set"),
     (lambda: tfdarts.search((X, Y), nonsense=3, **SEARCH), "no such option"),
     (lambda: tfdarts.search({"train": "a"}, recipe="topics"), "a dictionary with train, valid, test"),

@@ -37,7 +37,7 @@ def _genotypes(folder):
         "negative_index": cell(normal=[["skip_connect", -1], *EDGES[1:]]),
         "too_few": cell(normal=EDGES[:3]),
         "no_edges": cell(reduce=[]),
-        "none": cell(normal=[["none", 0], *EDGES[1:]]),
+        "none": cell(normal=[["none", 0], ["none", 1]] * 4),
         "malformed": cell(normal=[["skip_connect", "0"], *EDGES[1:]]),
         "concat": cell(normal_concat=[2, 9]),
         "version": cell(version=99),
@@ -49,12 +49,14 @@ def _genotypes(folder):
         "empty": "",
         "numbers": "0 1 2",
         "deep": "[" * 100_000,
+        "unstated": "A = Genotype(normal=[], reduce=[])\nB = Genotype(normal=[], reduce=[])\nC = B\n",
         "code": f"__import__('pathlib').Path('{folder}/executed').touch()",
         "call": f"Genotype(normal=__import__('pathlib').Path('{folder}/executed').touch(), normal_concat=[2])",
         "unclosed": "Genotype(normal=[('skip_connect', 0)",
     }
     for name, text in texts.items():
         (folder / f"{name}.json").write_text(text)
+    (folder / "unstated.json").rename(folder / "unstated.py")
     (folder / "garbage.json").write_bytes(noise(10, (1 << 20, 1)).tobytes())
     (folder / "letters.json").write_text("Genotype(" * (10 << 17))
 
@@ -65,12 +67,18 @@ def _images(folder):
     (folder / "hollow/train/cat").mkdir(parents=True)
     (folder / "flat/train").mkdir(parents=True)
     shutil.copy(folder / "good/train/cat/00000.png", folder / "flat/train")
-    for name in ("truncated", "not_an_image", "sizes", "stranger", "broken_later"):
+    for name in ("truncated", "not_an_image", "sizes", "stranger", "broken_later", "alone", "gap", "circle", "float"):
         shutil.copytree(folder / "good", folder / name)
     whole = (folder / "good/train/cat/00001.png").read_bytes()
     (folder / "truncated/train/cat/00001.png").write_bytes(whole[:70])
     (folder / "not_an_image/train/cat/00001.png").write_text("a poem")
     PIL.Image.fromarray(noise(1, (9, 8))[0]).save(folder / "sizes/train/cat/00001.png")
+    shutil.rmtree(folder / "alone/train/dog")
+    shutil.rmtree(folder / "alone/test/dog")
+    (folder / "gap/train/cow").mkdir()
+    (folder / "circle/train/cat/again").symlink_to(folder / "circle/train/cat")
+    (folder / "untrained/test/cat").mkdir(parents=True)
+    PIL.Image.fromarray(np.ones((8, 8), np.float32)).save(folder / "float/train/cat/00001.tiff")
     (folder / "stranger/test/cow").mkdir()
     shutil.copy(folder / "good/train/cat/00000.png", folder / "stranger/test/cow")
     (folder / "broken_later/test/cat/00000.png").write_bytes(whole[:70])
@@ -78,12 +86,14 @@ def _images(folder):
     good = save_npz(folder / "good.npz", {"train": 12, "test": 6}, (8, 8, 1))
     archives = {
         "lacking": {"x_train": good["x_train"]},
-        "floats": good | {"x_train": good["x_train"] / 255.0},
+        "floats": good | {"x_train": good["x_train"] / 127.5 - 1},
         "channels_first": good | {"x_train": np.zeros((12, 3, 8, 8), np.uint8)},
         "flat": good | {"x_train": np.zeros((12, 64), np.uint8)},
         "lengths": good | {"y_train": good["y_train"][:-1]},
         "negative": good | {"y_train": good["y_train"] - 1},
-        "names": good | {"y_train": good["y_train"].astype(str)},
+        "names": good | {"y_train": good["y_train"].astype(str), "y_test": np.array(["cow"] * 6)},
+        "soft": good | {"y_train": np.full((12, 3), 1 / 3)},
+        "alone": good | {"y_train": np.zeros(12, int), "y_test": np.zeros(6, int)},
         "shapes": good | {"x_test": np.zeros((6, 9, 9, 1), np.uint8)},
         "objects": good | {"x_train": np.array([Bomb(folder)] * 12)},
     }
@@ -117,6 +127,7 @@ def _models(folder):
     with zipfile.ZipFile(folder / "empty.keras", "w") as file:
         file.writestr("x", "y")
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(folder / "other.keras")
+    shutil.copy(folder / "other.keras", folder / "other.zip")
     trap = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
     trap.save(folder / "lambda.keras")
     network = EvaluationNetwork(genotype.load("digits"), 10, channels=2, layers=3)
@@ -178,7 +189,7 @@ CASES = [
     ([*SEARCH, "--bogus"], "bogus"),
     ([*SEARCH, "stray"], "stray"),
     ([*TRAIN, "stray"], "stray"),
-    (["train.py", "--recipe", "digits"], "--arch"),
+    (["train.py", "--recipe", "macro_digits"], "--arch"),
     ([*TRAIN, "--genotype_file", "DARTS_V1"], "either --genotype_file"),
     (["train.py", "--arch", "x"], "DARTS_V2"),
     ([*TRAIN, "--ops", "other"], "contradicts"),
@@ -271,7 +282,7 @@ CASES = [
     ([*CELL, "{}/genotypes/negative_index.json"], "`normal[0]` comes from state -1"),
     ([*CELL, "{}/genotypes/too_few.json"], "two entries per node"),
     ([*CELL, "{}/genotypes/no_edges.json"], "`reduce` must be a list"),
-    ([*CELL, "{}/genotypes/none.json"], "connects nothing"),
+    ([*CELL, "{}/genotypes/none.json"], "`normal` has no entry that leads from the cell's inputs"),
     ([*CELL, "{}/genotypes/malformed.json"], "`normal[0]` must be [op, source]"),
     ([*CELL, "{}/genotypes/concat.json"], "`normal_concat`"),
     ([*CELL, "{}/genotypes/version.json"], "version 1. Received: 99"),
@@ -288,6 +299,8 @@ CASES = [
     ([*CELL, "{}/genotypes/call.json"], "literals"),
     ([*CELL, "{}/genotypes/unclosed.json"], "not closed"),
     ([*CELL, "DARTS_V2", "{}/genotypes/version.json"], "Received: 99"),
+    ([*CELL, "{}/genotypes/unstated.py"], "unstated.py:NAME; it has A, B, C"),
+    ([*CELL, "{}/genotypes/unstated.py:D"], "No genotype here is called 'D'; it has A, B, C"),
     # images
     ([*DATA, "cifar11"], "Unknown data set"),
     ([*DATA, "cifar10", "--data_dir", "{}/nowhere"], "`--recipe digits` needs no download"),
@@ -296,10 +309,16 @@ CASES = [
     ([*DATA, "beasts", "--data_dir", "{}/images/short_records"], "Cannot read beasts"),
     ([*DATA, "beasts", "--data_dir", "{}/images/short_records", "--image_size", "8"], "missing or damaged"),
     ([*DATA, "folder:{}/nowhere"], "there is no folder"),
-    ([*DATA, "folder:{}/images/nothing"], "no folder `train`"),
+    ([*DATA, "folder:{}/images/nothing"], "no class folders"),
+    ([*DATA, "folder:{}/images/untrained"], "has test but no folder `train`"),
+    ([*DATA, "folder:{}/images/alone"], "has one class only, cat"),
+    ([*DATA, "folder:{}/images/gap"], "has no images of cow; remove the folder"),
+    ([*DATA, "folder:{}/images/circle"], "is a link to a folder that it lies in"),
+    ([*DATA, "folder:{}/images/float"], "float pixels, of which white is not known"),
+    ([*DATA, "{}/images/good"], "is a folder; give --dataset folder:"),
     ([*DATA, "folder:{}/images/flat"], "no class folders"),
     ([*DATA, "folder:{}/images/hollow"], "has no images"),
-    ([*DATA, "folder:{}/images/not_an_image"], "00001.png; repair or remove it"),
+    ([*DATA, "folder:{}/images/not_an_image"], "00001.png (it is not an image); repair or remove it"),
     ([*DATA, "folder:{}/images/truncated"], "00001.png"),
     ([*DATA, "folder:{}/images/broken_later", "--epochs", "1", "--layers", "1", "--logdir", "{}/logs"], "00000.png"),
     ([*DATA, "folder:{}/images/sizes"], "--image_size"),
@@ -309,12 +328,14 @@ CASES = [
     ([*DATA, "npz:{}/images/pickle.npz"], "np.savez"),
     ([*DATA, "npz:{}/images/objects.npz"], "np.savez"),
     ([*DATA, "npz:{}/images/lacking.npz"], "lacks y_train"),
-    ([*DATA, "npz:{}/images/floats.npz"], "uint8"),
+    ([*DATA, "npz:{}/images/floats.npz"], "pixels from 0 to 255, or from 0 to 1. It has float64 values from -1.0"),
     ([*DATA, "npz:{}/images/channels_first.npz"], "channels first"),
     ([*DATA, "npz:{}/images/flat.npz"], "must be (n, height, width)"),
     ([*DATA, "npz:{}/images/lengths.npz"], "must be 12 integers"),
     ([*DATA, "npz:{}/images/negative.npz"], "negative label"),
-    ([*DATA, "npz:{}/images/names.npz"], "must be 12 integers"),
+    ([*DATA, "npz:{}/images/names.npz"], "labels that the classes lack: cow"),
+    ([*DATA, "npz:{}/images/soft.npz"], "or one-hot rows"),
+    ([*DATA, "npz:{}/images/alone.npz"], "one class only"),
     ([*DATA, "npz:{}/images/shapes.npz"], "differ in size"),
     # operation modules
     ([*SEARCH, "--ops", "x", "--dry_run"], "operation module"),
@@ -337,9 +358,11 @@ CASES = [
     (["train.py", "--resume", "{}/runs/run", "--arch", "digits"], "leave out"),
     (["evaluate.py"], "--model_path"),
     (["evaluate.py", "--model_path", "{}/nowhere.keras"], "there is no file"),
-    (["evaluate.py", "--model_path", "README.md"], "cannot load"),
-    (["evaluate.py", "--model_path", "{}/models/poem.keras"], "cannot load"),
-    (["evaluate.py", "--model_path", "{}/models/empty.keras"], "cannot load"),
+    (["evaluate.py", "--model_path", "README.md"], "not a Keras model, or damaged; give the model.keras that"),
+    (["evaluate.py", "--model_path", "{}/models/poem.keras"], "it is not a Keras model, or damaged"),
+    (["evaluate.py", "--model_path", "{}/models/empty.keras"], "it is not a Keras model; give the model.keras"),
+    (["evaluate.py", "--model_path", "{}/models/other.zip"], "under names that end in .keras only; rename it"),
+    (["evaluate.py", "--model_path", "{}/models"], "/models is a folder; give the model in it"),
     (["evaluate.py", "--model_path", "{}/models/other.keras"], "it is a Keras model, but not one that tfdarts saved"),
     (["evaluate.py", "--model_path", "{}/models/lambda.keras"], "cannot load"),
     (["evaluate.py", "--model_path", "{}/models/no_data.keras"], "does not know what images"),

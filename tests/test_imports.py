@@ -9,7 +9,20 @@ import sys
 PACKAGE = pathlib.Path(__file__).parent.parent / "tfdarts"
 # Floors, the lowest first; rooms of one floor may import each other's files.
 FLOORS = [
-    {"errors", "version", "quiet", "paths", "modules", "graph", "naming", "genotype", "options", "backend", "ops"},
+    {
+        "errors",
+        "version",
+        "quiet",
+        "paths",
+        "modules",
+        "textfiles",
+        "graph",
+        "naming",
+        "genotype",
+        "options",
+        "backend",
+        "ops",
+    },
     {"runs.environment", "pickled"},
     {"optimizers", "data", "layers", "operations"},
     {"cost", "latency", "runs.options", "tasks.options", "training.options", "strategies.options"},

@@ -234,8 +234,8 @@ SIZES = ["--init_from", SMALL, "--arch", "DARTS_V1"]
 @pytest.mark.parametrize(
     "module,arguments,sentence",
     [
-        (evaluate, ["--model_path", "m.keras", "--arch", "DARTS_V1"], "--arch is for weight files of PyTorch programs"),
-        (evaluate, ["--model_path", "m.keras", "--auxiliary"], "--auxiliary is for weight files"),
+        (evaluate, ["--model_path", SMALL, "--ops", "attention"], "--ops is for a model.keras"),
+        (evaluate, ["--model_path", SMALL, "--space", "conv"], "--space is for a model.keras"),
         (evaluate, ["--model_path", SMALL, "--arch", "nothing"], "Cannot read a genotype from 'nothing'"),
         (evaluate, ["--model_path", "nowhere.pt"], "there is no file nowhere.pt"),
         (evaluate, ["--model_path", SMALL, "--data", "x"], "the model takes images"),

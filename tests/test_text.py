@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tfdarts.data import text
-from tfdarts.data.images import DataError
+from tfdarts.data.sources import DataError
 
 TEXTS = {"train": "a b a\n\nc <unk>\n", "valid": "b d\n", "test": "c\n"}
 
@@ -37,9 +37,60 @@ def test_an_empty_file_is_refused(change, tmp_path):
 def test_missing_and_unreadable_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="train.txt, valid.txt and test.txt"):
         text.load(tmp_path)
-    (folder(tmp_path) / "valid.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(DataError, match="valid.txt .UnicodeDecodeError"):
+    with pytest.raises(DataError, match="train.txt .NotADirectoryError"):
+        (tmp_path / "file").write_text("a")
+        text.load(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    "content,message",
+    [
+        ("caf\xe9 a\n".encode("latin-1"), "not in UTF-8: it has the byte 0xe9 at place 3"),
+        ("a b\n".encode("utf-16-le"), "holds zero bytes"),
+        (b"\xff\xfea", "not in UTF-8"),
+        (b"\xef\xbb\xbf\r\n", "is empty"),
+    ],
+)
+def test_files_that_are_no_text_are_refused(content, message, tmp_path):
+    (folder(tmp_path) / "valid.txt").write_bytes(content)
+    with pytest.raises(DataError, match=f"valid.txt .*{message}|valid.txt {message}"):
         text.load(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_encodings_and_ends_of_lines_do_not_change_a_text(encoding, end, tmp_path):
+    (tmp_path / "plain").mkdir()
+    plain = text.load(folder(tmp_path / "plain", valid="b \xe9\u4e2d\n"))
+    for part, content in (TEXTS | {"valid": "b \xe9\u4e2d\n"}).items():
+        (tmp_path / f"{part}.txt").write_bytes(content.replace("\n", end).encode(encoding))
+    other = text.load(tmp_path)
+    assert other.words == plain.words and other.sha256 == plain.sha256
+    np.testing.assert_array_equal(other.train, plain.train)
+
+
+@pytest.mark.parametrize("name", ["ptb.{}.txt", "wiki.{}.tokens"])
+def test_the_papers_sets_are_read_as_they_are_distributed(name, tmp_path):
+    (tmp_path / "plain").mkdir()
+    for part, content in TEXTS.items():
+        (tmp_path / name.format(part)).write_text(content)
+    assert text.load(tmp_path).sha256 == text.load(folder(tmp_path / "plain")).sha256
+
+
+@pytest.mark.parametrize("sign", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_lines_end_at_newlines_alone(sign, tmp_path):
+    corpus = text.load(folder(tmp_path, train=f"a{sign}b {sign} c\n{sign}\nd"))
+    (tmp_path / "x").write_text(f"a{sign}b {sign} c\n{sign}\nd", newline="")
+    with open(tmp_path / "x", encoding="utf-8") as file:  # as the authors' programs read it
+        words = [word for line in file for word in [*line.split(), "<eos>"]]
+    assert [corpus.words[number] for number in corpus.train] == words == "a b c <eos> <eos> d <eos>".split()
+
+
+def test_one_long_line_and_two_words(tmp_path):
+    corpus = text.load(folder(tmp_path, train="a " * 200_000))
+    assert len(corpus.train) == 200_001 and corpus.words == ("a", "<eos>", "<unk>")
+    alone = text.load(folder(tmp_path, train="a a a", valid="a", test="a"))
+    assert alone.words == ("a", "<eos>") and alone.train.tolist() == [0, 0, 0, 1]
 
 
 def test_the_embedded_corpus():
@@ -61,6 +112,8 @@ def test_columns():
     assert rows.T.tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     with pytest.raises(DataError, match="validation text has 8 words.*--batch_size"):
         text.batchify(np.arange(8), 3, "validation")
+    with pytest.raises(DataError, match="at least 3; give a longer text.$"):
+        text.batchify(np.arange(8), 3, "validation", None)
 
 
 @pytest.mark.parametrize("gaussian", [False, True])

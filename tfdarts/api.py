@@ -313,6 +313,8 @@ def load_trained(path, ops=None, space=None):
         UserError: if there is no such file, or it holds something else.
     """
     path = pathlib.Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the model in it, {path / 'model.keras'}")
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     try:

@@ -179,7 +179,10 @@ def checked_edges(name, edges, inputs=()):
         message = f"`{name}` has {len(edges)} entries, but `{name}_inputs` counts {sum(inputs)}."
         check(sum(inputs) == len(edges), message)
     else:
-        check(len(edges) % 2 == 0, f"`{name}` must hold two entries per node. Received: {len(edges)} entries.")
+        message = (
+            f"`{name}` must hold two entries per node, or a list of entries for each. Received: {len(edges)} entries."
+        )
+        check(len(edges) % 2 == 0, message)
         inputs = (2,) * (len(edges) // 2)
     for k, (edge, node) in enumerate(zip(edges, nodes_of(inputs))):
         ok = isinstance(edge, (list, tuple)) and len(edge) in (2, 3)

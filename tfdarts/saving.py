@@ -1,5 +1,8 @@
 """Loads a model saved by `train.py`, for any search space, without unpickling or executing anything in the file."""
 
+import pathlib
+import zipfile
+
 import keras
 
 from tfdarts import spaces
@@ -20,6 +23,7 @@ def load_model(path, ops=None, space=None):
     Raises:
         ValueError: if the file is damaged or holds something else, or `ops` names another module.
     """
+    _check_file(pathlib.Path(path))
     known = [spaces.load(name) for name in dict.fromkeys((*spaces.NAMES, *([space] if space else ())))]
     scope = {f"tfdarts>{each.network_class.__name__}": _moved(each, ops) for each in known}
     try:
@@ -31,6 +35,18 @@ def load_model(path, ops=None, space=None):
     if not isinstance(network, tuple(each.network_class for each in known)):
         raise ValueError("it is a Keras model, but not one that tfdarts saved")
     return model
+
+
+def _check_file(path):
+    """Raises ValueError for a file that is no `.keras` archive, of which Keras says more than a sentence."""
+    wanted = "give the model.keras that train.py saved"
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"it is not a Keras model, or damaged; {wanted}")
+    with zipfile.ZipFile(path) as archive:
+        if not {"config.json", "metadata.json", "model.weights.h5"} <= set(archive.namelist()):
+            raise ValueError(f"it is not a Keras model; {wanted}")
+    if path.suffix != ".keras":
+        raise ValueError("Keras reads models under names that end in .keras only; rename it")
 
 
 def _moved(space, ops):

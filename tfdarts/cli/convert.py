@@ -40,7 +40,9 @@ def convert(values, files):
         if len(files) != 1:
             raise UserError("give one model.keras to be written by --to_pytorch FILE")
         model = api.load_trained(files[0], values.ops)
-        export.save(model.network if isinstance(model, Classifier) else model, pathlib.Path(values.to_pytorch))
+        network = model.network if isinstance(model, Classifier) else model
+        weights.check_told(network, values.arch, values.auxiliary)
+        export.save(network, pathlib.Path(values.to_pytorch))
         return print(values.to_pytorch)
     if len(files) != 2:
         raise UserError("give a PyTorch weight file and the model.keras to write; or a model.keras and --to_pytorch")

@@ -17,6 +17,7 @@ from tfdarts.classifier import Classifier
 from tfdarts.cli import flags as cli
 from tfdarts.cli import weights
 from tfdarts.errors import UserError
+from tfdarts.pytorch import containers
 from tfdarts.runs import environment
 from tfdarts.spaces.conv.network import EvaluationNetwork
 from tfdarts.tasks.image_data import load_for
@@ -54,11 +55,15 @@ def evaluate(values, _):
     """Tests the model, under the multipliers of `--mul_table` if there are any, and prints the results."""
     if values.model_path is None:
         raise UserError("give --model_path logs/eval_arch/<time>/model.keras")
-    if weights.given(values):
+    if containers.is_weight_file(values.model_path):
+        for name in ("ops", "space"):
+            if values[name].value is not None:
+                raise UserError(f"--{name} is for a model.keras; leave it out for {values.model_path}")
         model = weights.network(values.model_path, values.arch, values.auxiliary, values.dataset, values.data)
     else:
         model = api.load_trained(values.model_path, values.ops, values.space)
-    network = model.network if isinstance(model, Classifier) else model
+        weights.check_told(_network(model), values.arch, values.auxiliary)
+    network = _network(model)
     environment.configure()
     source, other = values.dataset, values.data
     if network.task == "text":
@@ -87,3 +92,7 @@ def evaluate(values, _):
         values.finetune_learning_rate,
         pathlib.Path(values.model_path).parent / "multipliers.json",
     )
+
+
+def _network(model):
+    return model.network if isinstance(model, Classifier) else model

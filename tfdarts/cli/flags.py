@@ -12,6 +12,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from tfdarts import recipes, spaces
+from tfdarts.cli import elsewhere, meant
 from tfdarts.errors import UserError
 from tfdarts.options import Settings, check_values
 from tfdarts.quiet import quiet
@@ -32,7 +33,7 @@ def define(values, stage):
     own = {"flag_values": values}
     text = f"what is searched: {', '.join(spaces.NAMES)}, or a module with SPACE; default: the recipe's, or conv"
     flags.DEFINE_string("space", None, text, **own)
-    flags.DEFINE_alias("network_type", "space", **own)
+    flags.DEFINE_string("network_type", None, f"ENAS's names: {', '.join(meant.NETWORK_TYPES)}; or as --space", **own)
     there = ", ".join(recipes.names(stage))
     text = f"hyperparameters by name, in place of the defaults in this help: {there}; default: the space's first"
     flags.DEFINE_string("recipe", None, text, **own)
@@ -57,17 +58,12 @@ def known_options(stage):
     result = {}
     for name in (*spaces.NAMES, *_own_space()):
         space = spaces.load(name)
-        strategies = dict.fromkeys(recipes.own_strategy(each, space) for each in _recipes_of(space, stage))
+        strategies = dict.fromkeys(recipes.own_strategy(each, space) for each in recipes.roots(space))
         for strategy in strategies if stage == "search" else (None,):
             label = f"{name} by {strategy}" if len(strategies) > 1 and strategy else name
             for option, record in space.options(stage, strategy).items():
                 result.setdefault(option, {})[label] = record
     return result
-
-
-def _recipes_of(space, stage):
-    roots = [name for name, recipe in recipes.RECIPES.items() if recipe.space == space.name and recipe.base is None]
-    return roots or [None]
 
 
 def _own_space():
@@ -102,14 +98,27 @@ def _shown(value):
     return "none" if value == "" else str(value)
 
 
-def space(values, genotypes=()):
-    """The space that the flags and the genotypes ask for.
+def named_space(values):
+    """The space that `--space` or `--network_type` names, or None.
+
+    Raises:
+        UserError: if they name different ones.
+    """
+    other = meant.NETWORK_TYPES.get(values.network_type, values.network_type)
+    if None not in (values.space, other) and values.space != other:
+        raise UserError(f"--space {values.space}, but --network_type {values.network_type}; leave one out")
+    return values.space or other
+
+
+def space(values, stage, genotypes=()):
+    """The space that the flags and the genotypes ask for; where none names it, the one that has the given options.
 
     Raises:
         UserError: if they contradict each other.
     """
-    named = recipes.space_of(values.recipe, values.space)
-    wanted = {f"--space {values.space}": named} if values.space else {}
+    asked = named_space(values)
+    named = recipes.space_of(values.recipe, asked)
+    wanted = {f"--space {asked}": named} if asked else {}
     if values.recipe in recipes.RECIPES:
         wanted[f"--recipe {values.recipe}"] = named
     for genotype in genotypes:
@@ -117,13 +126,20 @@ def space(values, genotypes=()):
             wanted[f"a genotype ({genotype.space})"] = genotype.space
     if len(set(wanted.values())) > 1:
         raise UserError(", but ".join(f"{what} is for the space {name}" for what, name in wanted.items()))
-    return next(iter(wanted.values()), "conv")
+    if wanted:
+        return next(iter(wanted.values()))
+    return meant.space(given(values, stage), stage, values["arch"].value if "arch" in values else None)
 
 
 def given(values, stage):
     """The options of a stage that the user gave, by name."""
-    names = [*known_options(stage), *(["space", "recipe"] if values.resume is not None else [])]
-    return {name: values[name].value for name in names if values[name].value is not None}
+    names = [*known_options(stage), *(["recipe"] if values.resume is not None else [])]
+    result = {name: values[name].value for name in names if values[name].value is not None}
+    if "dataset" in result:
+        result["dataset"] = meant.DATASETS.get(result["dataset"], result["dataset"])
+    if values.resume is not None and named_space(values):
+        result["space"] = named_space(values)
+    return result
 
 
 def settings(values, stage, genotypes=()):
@@ -136,6 +152,7 @@ def settings(values, stage, genotypes=()):
     if values.resume is not None:
         config = saved_config(values.resume, stage)
         where = spaces.load(config["space"])
+        wanted = meant.with_text(wanted) if where.task == "text" else wanted
         strategy = recipes.own_strategy(config["recipe"], where) if stage == "search" else None
         options = where.options(stage, strategy)
         check_resumed(values.resume, config, wanted, options)
@@ -143,7 +160,12 @@ def settings(values, stage, genotypes=()):
         check_values(options, config)
         result, remembered = Settings.from_config(config, options), config.get("data_info")
     else:
-        result, remembered = recipes.resolve(values.recipe, stage, wanted, space(values, genotypes)), None
+        where = spaces.load(space(values, stage, genotypes))
+        wanted = meant.with_text(wanted) if where.task == "text" else wanted
+        if stage == "search" and values.recipe is None and values.strategy is None:
+            strategy = meant.strategy(wanted, where, values.network_type in meant.NETWORK_TYPES)
+            wanted |= {"strategy": strategy} if strategy else {}
+        result, remembered = recipes.resolve(values.recipe, stage, wanted, where.name), None
     values["batch_size"].value = result.values["batch_size"]  # what the advice after running out of memory halves
     return result, remembered
 
@@ -202,6 +224,9 @@ def run(command, values, positional=False):
         flags.FLAGS.mark_as_parsed()
         try:
             rest = values(argv)
+        except flags.UnrecognizedFlagError as error:
+            answer = elsewhere.ANSWERS.get(error.flagname)
+            _fail(f"there is no --{error.flagname} here: {answer}" if answer else str(error))
         except flags.Error as error:
             _fail(str(error))
         if len(rest) > 1 and not positional:

@@ -7,11 +7,12 @@ Writes `logs/eval_arch/<time>/`: metrics, TensorBoard events, a checkpoint, `res
 
 import json
 import pathlib
+import sys
 
 from absl import flags
 
-from tfdarts import api, spaces, tasks
-from tfdarts.cli import commands, weights
+from tfdarts import api, recipes, spaces, tasks
+from tfdarts.cli import commands, meant, weights
 from tfdarts.cli import flags as cli
 from tfdarts.cli.recipes import table
 from tfdarts.errors import UserError
@@ -20,6 +21,8 @@ from tfdarts.runs import environment
 from tfdarts.runs.folder import saved_config
 from tfdarts.spaces import genotypes
 from tfdarts.training import trainer
+
+SIZES = ("nodes", "multiplier")  # flags of the source programs' training that a genotype determines
 
 
 def main():
@@ -35,14 +38,20 @@ def define():
     flags.DEFINE_string(
         "genotype_file",
         None,
-        "genotype: a JSON file, or a text with Genotype(...); several files are trained in turn",
+        "genotype: a JSON file, a text with Genotype(...), or FILE:NAME for one of several in a Python file; several "
+        "files are trained in turn",
         **own,
     )
     flags.DEFINE_alias("arch_path", "genotype_file", **own)
     names = ", ".join(genotypes.names())
-    flags.DEFINE_string("arch", None, f"genotype by name: {names}; --space for other spaces' names", **own)
+    text = f"genotype by name: {names}; --space for other spaces' names; default: the one of the recipe's paper"
+    flags.DEFINE_string("arch", None, text, **own)
     text = "PyTorch weight file to start from; sizes, and without --arch the genotype, are the file's"
     flags.DEFINE_string("init_from", None, text, **own)
+    for name in SIZES:
+        if name not in values:
+            text = f"what the source programs call {name}; the genotype has its own, which must be the same"
+            flags.DEFINE_integer(name, None, text, **own)
     text = "where the genotype's operation module lies now, if it has moved; another is refused"
     flags.DEFINE_string("ops", None, text, **own)
     return values
@@ -60,12 +69,17 @@ def load_genotypes(values, more, source=None):
         if values.genotype_file is not None or values.arch is not None:
             raise UserError("--resume goes on with the run's own genotype; leave out --genotype_file and --arch")
         path = pathlib.Path(values.resume, "genotype.json")
-        return [_with_module(values, genotypes.load(path, values.space))] if path.exists() else [None]
+        return [_with_module(values, genotypes.load(path, cli.named_space(values)))] if path.exists() else [None]
+    if values.genotype_file is not None and values.arch is not None:
+        raise UserError("give either --genotype_file FILE or --arch NAME")
     if source is not None and values.genotype_file is None and values.arch is None:
         genotype, where = networks.chosen(source)
         weights.tell([where])
         return [_with_module(values, genotype)]
-    name = cli.space(values) if source is None else source.layout.space
+    # A file tells its space itself, unless it holds numbers only.
+    asked = recipes.space_of(values.recipe, cli.named_space(values))
+    name = asked if values.genotype_file is not None else cli.space(values, "train")
+    name = name if source is None else source.layout.space
     space, given = spaces.load(name), cli.given(values, "train")
     determining = {option: given[option] for option in space.determined_options if option in given}
     if determining and space.needs_no_genotype(**determining):
@@ -73,12 +87,24 @@ def load_genotypes(values, more, source=None):
             named = ", ".join(f"--{option} {value}" for option, value in determining.items())
             raise UserError(f"{named} has no genotype; leave out --genotype_file and --arch")
         return [None]
-    if (values.genotype_file is None) == (values.arch is None):
-        raise UserError("give either --genotype_file FILE or --arch NAME")
-    if values.arch is not None and values.arch not in [*genotypes.names(name), *genotypes.ALIASES]:
-        raise UserError(f"no genotype is called {values.arch!r}; there are {', '.join(genotypes.names(name))}")
-    files = [values.genotype_file or values.arch, *more]
+    if values.genotype_file is not None:
+        files = [values.genotype_file, *more]
+    elif values.arch is not None:
+        files = [values.arch]
+        if genotypes.shipped(values.arch, name) is None:
+            raise UserError(f"no genotype is called {values.arch!r}; there are {', '.join(genotypes.names(name))}")
+    else:
+        files = [_usual(space, values.recipe, determining)]
     return [_with_module(values, genotypes.load(file, name)) for file in files]
+
+
+def _usual(space, recipe, determining):
+    """The name of the genotype that is trained where the user names none."""
+    arch = meant.arch(space, recipe, determining)
+    if arch is None:
+        raise UserError("give either --genotype_file FILE or --arch NAME")
+    print(f"the genotype is {arch}, that of the paper; --arch or --genotype_file names another", file=sys.stderr)
+    return arch
 
 
 def _with_module(values, genotype):
@@ -95,6 +121,17 @@ def _check_determined(values, found):
                 raise UserError(f"--{name} {given[name]} contradicts the genotype; leave it out")
 
 
+def _check_sizes(values, genotype):
+    """Raises UserError for a size that the genotype's cells do not have."""
+    sizes = spaces.load(genotype.space).sizes_of(genotype) if genotype else {}
+    options = cli.known_options("train")  # a space of the user's own may have an option of this name
+    for name in (name for name in SIZES if name not in options):
+        value = values[name].value
+        if value is not None and sizes.get(name) != {value}:
+            has = f"has {' and '.join(map(str, sorted(sizes[name])))}" if name in sizes else "knows no such size"
+            raise UserError(f"--{name} {value} contradicts the genotype, which {has}; leave it out")
+
+
 def train(values, more):
     """Trains what the flags and further files name, one after the other."""
     source = _source(values)
@@ -103,6 +140,8 @@ def train(values, more):
         found = [networks.chosen(source, genotype)[0] for genotype in found]
     if values.resume is None:
         _check_determined(values, found)
+    for genotype in found:
+        _check_sizes(values, genotype)
     settings, remembered = cli.settings(values, "train", found)
     settings = settings if source is None else _of_source(values, settings, source)
     if values.show:

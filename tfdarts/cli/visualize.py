@@ -13,6 +13,7 @@ import sys
 from absl import flags
 
 from tfdarts.cli import flags as cli
+from tfdarts.cli import meant
 from tfdarts.errors import UserError
 from tfdarts.report import charts, drawing
 from tfdarts.runs import history
@@ -51,14 +52,18 @@ def visualize(values, arguments):
     if run is not None and not run.genotypes:
         reason = "it is a training; draw its genotype.json" if run.training else "no epoch has ended yet"
         raise UserError(f"{source} holds no cells of epochs: {reason}")
-    genotype = genotypes.load(arguments[0], values.space) if run is None else list(run.genotypes.values())[-1]
+    if run is None:
+        genotype = genotypes.load(arguments[0], values.space or meant.space({}, "train", arguments[0]))
+    else:
+        genotype = list(run.genotypes.values())[-1]
     if values.to is not None:
         return print_for(genotype, values.to)
     folder = pathlib.Path(values.output or ("." if run is None else source / "drawings"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if run is None:
-            paths = drawing.draw(genotype, folder / source.stem, values.format)
+            name = re.sub(r"\.\w+:", "_", source.name)  # FILE.py:NAME is drawn as FILE_NAME
+            paths = drawing.draw(genotype, folder / pathlib.Path(name).stem, values.format)
         else:
             paths = draw_run(run, folder, values.format)
     except OSError as error:

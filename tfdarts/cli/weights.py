@@ -5,32 +5,35 @@ import sys
 from absl import flags
 
 from tfdarts.errors import UserError
-from tfdarts.pytorch import containers, networks, preprocessing
+from tfdarts.pytorch import networks, preprocessing
 from tfdarts.spaces import genotypes
-
-FLAGS = ("arch", "auxiliary")
 
 
 def define(values):
-    """Defines the flags that only mean something with a weight file."""
+    """Defines the flags that tell what a weight file lacks; of a `model.keras`, which knows it, they are checked."""
     own = {"flag_values": values}
     text = "genotype of a PyTorch weight file, by name or as a file; default: the shipped one that fits"
-    flags.DEFINE_string("arch", None, text, **own)
-    flags.DEFINE_bool("auxiliary", False, "keep the auxiliary head of a PyTorch weight file", **own)
+    flags.DEFINE_string("arch", None, f"{text}. Of a model.keras it is checked", **own)
+    text = "keep the auxiliary head of a PyTorch weight file; of a model.keras it is checked"
+    flags.DEFINE_bool("auxiliary", None, text, **own)
 
 
-def given(values):
-    """Whether `--model_path` is a weight file.
+def check_told(network, arch, auxiliary):
+    """Raises UserError where a network is not what the user says of it.
 
-    Raises:
-        UserError: if it is not, but flags for one are given.
+    Args:
+        network: of a `model.keras`.
+        arch: name or file of its genotype; None for nothing said.
+        auxiliary: whether it has an auxiliary head; None for nothing said.
     """
-    if containers.is_weight_file(values.model_path):
-        return True
-    for name in FLAGS:
-        if not values[name].using_default_value:
-            raise UserError(f"--{name} is for weight files of PyTorch programs; leave it out for {values.model_path}")
-    return False
+    head = getattr(network, "auxiliary_head", None) is not None
+    if auxiliary is not None and auxiliary != head:
+        raise UserError(
+            f"the model has {'an' if head else 'no'} auxiliary head; leave out --{'' if auxiliary else 'no'}auxiliary"
+        )
+    genotype = getattr(network, "genotype", None)  # LSTM and GRU cells have none
+    if arch is not None and (genotype is None or genotypes.load(arch, genotype.space) != genotype):
+        raise UserError(f"the model is not of the genotype {arch}; leave out --arch")
 
 
 def network(path, arch, auxiliary, dataset=None, data=None):
@@ -39,7 +42,7 @@ def network(path, arch, auxiliary, dataset=None, data=None):
     Args:
         path: of the file.
         arch: name or file of the genotype; None to find it.
-        auxiliary: whether to keep the auxiliary head.
+        auxiliary: whether to keep the auxiliary head; None for no.
         dataset, data: what it is tested on.
 
     Raises:
@@ -48,7 +51,7 @@ def network(path, arch, auxiliary, dataset=None, data=None):
     source = networks.read(path)
     genotype, where = networks.chosen(source, arch and genotypes.load(arch, source.layout.space))
     known = preprocessing.known(source, genotype, dataset, data)
-    result, notes = networks.build(source, genotype, auxiliary, known)
+    result, notes = networks.build(source, genotype, bool(auxiliary), known)
     tell([where, *notes, preprocessing.sentence(known)])
     return result
 

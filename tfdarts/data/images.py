@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from tfdarts.data import sources
+from tfdarts.data import arrays, folders, prepared, sources
 from tfdarts.data.sources import DataError
 
 HELD_OUT = 0.1  # share of the training images that are kept for testing where there is nothing else to test on
@@ -189,13 +189,13 @@ def load(name, data_dir=None, seed=0, image_size=0, augmentation="crop", flip=No
     if extra and (name == "digits" or kind in ("folder", "npz")):
         raise DataError(f"{name} has no split `extra`; leave out --use_extra.")
     if name == "digits":
-        parts = sources.digits()
+        parts = arrays.digits()
     elif kind == "folder":
-        parts = sources.from_folder(rest, one_size=not image_size)
+        parts = folders.from_folder(rest, one_size=not image_size)
     elif kind == "npz":
-        parts = sources.from_npz(rest)
+        parts = arrays.from_npz(rest)
     else:
-        parts = sources.from_tfds(name, data_dir, bool(image_size), extra)
+        parts = prepared.from_tfds(name, data_dir, bool(image_size), extra)
     return of_parts(name, parts, seed, image_size, augmentation, flip, statistics)
 
 
@@ -225,6 +225,7 @@ def of_parts(name, parts, seed=0, image_size=0, augmentation="crop", flip=None, 
         test, validation = validation, None
     if test is None:
         train, test = split(train, 1 - HELD_OUT, seed)
+        _check_left(name, train)
     if not len(train) or not len(test):
         raise DataError(f"{name} has too few images: {len(train)} for training, {len(test)} for testing")
     if statistics:
@@ -235,6 +236,18 @@ def of_parts(name, parts, seed=0, image_size=0, augmentation="crop", flip=None, 
         mean, std = channel_statistics(train)
     parts = (train, validation, test)
     return tuple(part and dataclasses.replace(part, mean=tuple(mean), std=tuple(std)) for part in parts)
+
+
+def _check_left(name, train):
+    """Raises DataError where all images of a class are held out for testing, so that it cannot be learnt."""
+    labels = getattr(train.source, "labels", np.arange(0))  # records tell theirs when they are read
+    lost = sorted(set(labels.tolist()) - set(labels[train.indices].tolist())) if len(labels) else []
+    if lost:
+        classes = ", ".join(train.names[label] for label in lost)
+        raise DataError(
+            f"{name} has so few images of {classes} that all are held out for testing; give more, a test part, or "
+            "another --seed"
+        )
 
 
 def channel_statistics(images):

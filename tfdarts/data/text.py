@@ -10,10 +10,12 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from tfdarts.data.images import DataError
+from tfdarts.data.sources import DataError
+from tfdarts.textfiles import decoded
 
 END, UNKNOWN = "<eos>", "<unk>"
 PARTS = ("train", "valid", "test")
+NAMES = ("{}.txt", "ptb.{}.txt", "wiki.{}.tokens")  # of a part's file; the latter as the papers' sets are distributed
 LONGER = 20  # words that a training batch may have beyond `bptt`
 RARE = 3  # words of the embedded corpus that occur less often in its training part become `<unk>`
 
@@ -38,6 +40,7 @@ class Corpus:
 def load(source, vocabulary="train"):
     """Reads a corpus: a folder with `train.txt`, `valid.txt`, `test.txt`, or `topics`, which needs no data.
 
+    `ptb.train.txt` and `wiki.train.tokens`, and so on, are names of files too. UTF-8, or UTF-16 with a byte-order mark.
     Words are what white space separates, each line ends with `<eos>`.
 
     Args:
@@ -49,19 +52,33 @@ def load(source, vocabulary="train"):
     """
     if source == "topics":
         return corpus(_topics(), vocabulary)
-    folder, texts = pathlib.Path(source), {}
-    for part in PARTS:
-        path = folder / f"{part}.txt"
-        try:
-            texts[part] = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(
-                f"Cannot read {path} ({type(error).__name__}); give a folder with train.txt, valid.txt and test.txt in "
-                "UTF-8, or `topics`, the embedded text."
-            ) from None
-        if not texts[part].strip():
-            raise DataError(f"{path} is empty.")
-    return corpus(texts, vocabulary)
+    folder = pathlib.Path(source).expanduser()
+    return corpus({part: _read(folder, part) for part in PARTS}, vocabulary)
+
+
+def _read(folder, part):
+    """The text of a part's file; all ends of lines become newlines, as Python reads text files."""
+    paths = [folder / name.format(part) for name in NAMES]
+    path = next(filter(pathlib.Path.is_file, paths), paths[0])
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"Cannot read {path} ({type(error).__name__}); give a folder with train.txt, valid.txt and test.txt, or "
+            "`topics`, the embedded text."
+        ) from None
+    try:
+        text = decoded(data)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not in UTF-8: it has the byte 0x{data[error.start]:02x} at place {error.start}. Convert it, "
+            "from latin-1 for example by `iconv -f latin1 -t utf-8`."
+        ) from None
+    if "\0" in text:
+        raise DataError(f"{path} holds zero bytes, so it is no text in UTF-8; convert it, for example from UTF-16.")
+    if not text.strip():
+        raise DataError(f"{path} is empty.")
+    return text
 
 
 def corpus(texts, vocabulary="train"):
@@ -70,12 +87,11 @@ def corpus(texts, vocabulary="train"):
     Args:
         texts: the dictionary.
         vocabulary: `"train"`: words that the training part lacks become `<unk>`. `"all"`: the words of all three parts,
-            as DARTS's program numbers them, whose lines end at line feeds alone.
+            as DARTS's program numbers them.
     """
     numbers, streams, everywhere = {}, {}, vocabulary == "all"
     for part in PARTS:
-        lines = texts[part].removesuffix("\n").split("\n") if everywhere else texts[part].splitlines()
-        words = [word for line in lines for word in (*line.split(), END)]
+        words = [word for line in lines(texts[part]) for word in (*line.split(), END)]
         if part == "train" or everywhere:
             for word in words:
                 numbers.setdefault(word, len(numbers))
@@ -86,6 +102,14 @@ def corpus(texts, vocabulary="train"):
     return Corpus(tuple(numbers), **streams, sha256=digest)
 
 
+def lines(text):
+    """The lines of a text, which end at a newline and nowhere else, as the authors' programs read them.
+
+    `str.splitlines` would cut at characters such as U+2028 and U+0085 too, and give each piece an `<eos>`.
+    """
+    return text.removesuffix("\n").split("\n")
+
+
 def _topics():
     """The language reference that Python's `help()` shows, in lower case, words and signs apart.
 
@@ -94,17 +118,15 @@ def _topics():
     """
     from pydoc_data.topics import topics  # half a megabyte that nothing else needs
 
-    lines = (
-        tuple(re.findall(r"\w+|[^\w\s]", line.lower())) for name in sorted(topics) for line in topics[name].splitlines()
-    )
+    found = (tuple(re.findall(r"\w+|[^\w\s]", line.lower())) for name in sorted(topics) for line in lines(topics[name]))
     parts = {part: [] for part in PARTS}
-    for index, line in enumerate(dict.fromkeys(filter(None, lines))):
+    for index, line in enumerate(dict.fromkeys(filter(None, found))):
         parts[{8: "valid", 9: "test"}.get(index // 100 % 10, "train")].append(line)
     counts = collections.Counter(itertools.chain.from_iterable(parts["train"]))
     kept = {word for word, count in counts.items() if count >= RARE}
     return {
-        part: "".join(" ".join(word if word in kept else UNKNOWN for word in line) + "\n" for line in lines)
-        for part, lines in parts.items()
+        part: "".join(" ".join(word if word in kept else UNKNOWN for word in line) + "\n" for line in own)
+        for part, own in parts.items()
     }
 
 
@@ -115,17 +137,24 @@ def unigram_perplexity(stream):
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def batchify(stream, batch_size, name):
+def batchify(stream, batch_size, name, option="--batch_size"):
     """Lays a stream out in `batch_size` columns: `(rows, batch_size)`, without the rest that fills no row.
+
+    Args:
+        stream: `(length,)` of word numbers.
+        batch_size: int.
+        name: of the text, for an error.
+        option: that gives the number of columns; None where it is fixed.
 
     Raises:
         DataError: if it is too short for one batch of two words and their successors.
     """
     rows = len(stream) // batch_size
     if rows < 3:
+        smaller = f" or a smaller {option}" if option else ""
         raise DataError(
-            f"The {name} text has {len(stream)} words, too few for {batch_size} columns of at least 3; "
-            "give a longer text or a smaller --batch_size."
+            f"The {name} text has {len(stream)} words, too few for {batch_size} column{'s' * (batch_size > 1)} of at "
+            f"least 3; give a longer text{smaller}."
         )
     return stream[: rows * batch_size].reshape(batch_size, rows).T
 

@@ -64,6 +64,11 @@ def default(space, strategy=None):
     return space.recipe
 
 
+def roots(space):
+    """Names of the recipes of a space that are no difference from another; without such, a list of None."""
+    return [name for name, recipe in RECIPES.items() if recipe.space == space.name and recipe.base is None] or [None]
+
+
 def own_strategy(recipe, space):
     """Name of the strategy that a recipe searches by; without a recipe the space's first.
 

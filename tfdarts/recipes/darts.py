@@ -9,6 +9,7 @@ CIFAR10 = Recipe(
     "`python3 train.py --genotype_file ...`. The paper reports 2.76 +- 0.09 % test error for DARTS_V2.",
     space="conv",
     strategy="darts",
+    arch="DARTS",
 )
 IMAGENET = CIFAR10.but(
     "darts_imagenet",
@@ -31,6 +32,7 @@ IMAGENET = CIFAR10.but(
         "label_smooth": 0.1,
     },
     stages=("train",),
+    arch="DARTS",
 )
 DIGITS = CIFAR10.but(
     "digits",
@@ -54,6 +56,7 @@ DIGITS = CIFAR10.but(
         "cutout_length": 2,
         "drop_path_prob": 0.1,
     },
+    arch="digits",
 )
 PTB = Recipe(
     "darts_ptb",
@@ -62,6 +65,7 @@ PTB = Recipe(
     "perplexity of 55.7.",
     space="recurrent",
     strategy="darts",
+    arch="DARTS",
 )
 WIKITEXT2 = PTB.but(
     "darts_wt2",
@@ -69,6 +73,7 @@ WIKITEXT2 = PTB.but(
     "The paper reports a test perplexity of 69.6.",
     train=dict.fromkeys(UNITS, 700) | {"dropouth": 0.15, "wdecay": 5e-7},
     stages=("train",),
+    arch="DARTS",
 )
 TOPICS = PTB.but(
     "topics",
@@ -97,5 +102,6 @@ TOPICS = PTB.but(
         "dropouti": 0.1,
         "dropoute": 0.05,
     },
+    arch="DARTS",
 )
 RECIPES = (CIFAR10, IMAGENET, DIGITS, PTB, WIKITEXT2, TOPICS)

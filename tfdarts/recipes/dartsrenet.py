@@ -8,6 +8,7 @@ CIFAR10 = Recipe(
     "then `python3 train.py --genotype_file ...`.",
     space="renet",
     strategy="darts",
+    arch="DARTS_Vanilla",
 )
 SVHN = CIFAR10.but(
     "dartsrenet_svhn",
@@ -22,6 +23,7 @@ SVHN = CIFAR10.but(
         "classifier_range": 0.05,
     },
     stages=("train",),
+    arch="DARTS_Vanilla",
 )
 _DIGITS = {"dataset": "digits", "layers": 2, "batch_size": 32, "cutout_length": 2}
 DIGITS = CIFAR10.but(
@@ -31,5 +33,6 @@ DIGITS = CIFAR10.but(
     "DARTS_Vanilla.",
     search=_DIGITS | {"nhid": 16, "epochs": 8, "unrolled": True},
     train=_DIGITS | {"nhid": 32, "epochs": 15},
+    arch="DARTS_Vanilla",
 )
 RECIPES = (CIFAR10, SVHN, DIGITS)

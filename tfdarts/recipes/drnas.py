@@ -20,6 +20,7 @@ CIFAR10 = darts.CIFAR10.but(
         "arch_learning_rate": 6e-4,
         "arch_begin": 10,
     },
+    arch="DrNAS_cifar10",
 )
 DIGITS = darts.DIGITS.but(
     "drnas_digits",

@@ -10,6 +10,7 @@ MACRO = Recipe(
     "--genotype_file ...`. The paper reports 4.23 % test error.",
     space="macro",
     strategy="enas",
+    arch="ENAS",
 )
 MICRO = Recipe(
     "enas_micro",
@@ -17,6 +18,7 @@ MICRO = Recipe(
     "train.py --genotype_file ...`. The paper reports 3.54 % test error, 2.89 % with cutout.",
     space="micro",
     strategy="enas",
+    arch="ENAS",
 )
 _DIGITS = {"dataset": "digits", "batch_size": 32, "cutout_length": 2}
 _DIGITS_SEARCH = _DIGITS | {
@@ -56,6 +58,7 @@ PTB = Recipe(
     "--data penn`. The paper reports a perplexity of 55.8. Trained as DARTS's cells are.",
     space="recurrent",
     strategy="enas",
+    arch="ENAS",
 )
 TOPICS = PTB.but(
     "enas_topics",
@@ -75,5 +78,6 @@ TOPICS = PTB.but(
         "derive_num_sample": 30,
     },
     train=darts.TOPICS.train,
+    arch="ENAS",
 )
 RECIPES = (MACRO, MICRO, MACRO_DIGITS, MICRO_DIGITS, PTB, TOPICS)

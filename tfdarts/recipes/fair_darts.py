@@ -16,6 +16,7 @@ CIFAR10 = darts.CIFAR10.but(
         "arch_learning_rate": 3e-3,
         "arch_beta_1": 0.9,
     },
+    arch="FairDARTS_a",
 )
 DIGITS = darts.DIGITS.but(
     "fair_darts_digits",

@@ -7,6 +7,7 @@ CIFAR10 = darts.CIFAR10.but(
     "One drawn operation an edge in every step (GDAS): `python3 search_cell.py --recipe gdas_cifar10`. "
     "Later papers quote 2.82 % test error for it.",
     search={"mixing": "gumbel", "epochs": 250},
+    arch="GDAS_V1",
 )
 DIGITS = darts.DIGITS.but(
     "gdas_digits",

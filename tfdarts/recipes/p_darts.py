@@ -21,6 +21,7 @@ CIFAR10 = darts.CIFAR10.but(
         "arch_begin": 10,
     },
     train={"batch_size": 128, "drop_path_prob": 0.3},
+    arch="PDARTS",
 )
 DIGITS = darts.DIGITS.but(
     "p_darts_digits",

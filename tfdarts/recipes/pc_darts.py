@@ -16,6 +16,7 @@ CIFAR10 = darts.CIFAR10.but(
         "arch_begin": 15,
     },
     train={"drop_path_prob": 0.3},
+    arch="PC_DARTS_cifar",
 )
 IMAGENET = darts.IMAGENET.but(
     "pc_darts_imagenet",
@@ -41,6 +42,7 @@ IMAGENET = darts.IMAGENET.but(
     },
     train={"batch_size": 1024, "schedule": "linear", "learning_rate": 0.5, "warmup_epochs": 5},
     stages=("search", "train"),
+    arch="PC_DARTS_image",
 )
 DIGITS = darts.DIGITS.but(
     "pc_darts_digits",

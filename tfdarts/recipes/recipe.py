@@ -16,6 +16,8 @@ class Recipe:
         search, train: what differs from the defaults of the space's options, as dictionaries.
         stages: `"search"`, `"train"`, or both.
         changes: for each stage, what differs from the base.
+        arch: name of the shipped genotype that training takes where none is named, as the paper's program does; None if
+            one must be named.
     """
 
     name: str
@@ -27,9 +29,10 @@ class Recipe:
     train: dict = dataclasses.field(default_factory=dict)
     stages: tuple = ("search", "train")
     changes: dict = dataclasses.field(default_factory=dict)
+    arch: str | None = None
 
-    def but(self, name, doc, search=None, train=None, stages=None):
-        """A recipe that differs from this one in some options of the stages."""
+    def but(self, name, doc, search=None, train=None, stages=None, arch=None):
+        """A recipe that differs from this one in some options of the stages, and in what it trains."""
         changes = {"search": search or {}, "train": train or {}}
         return dataclasses.replace(
             self,
@@ -40,4 +43,5 @@ class Recipe:
             train=self.train | changes["train"],
             stages=stages or self.stages,
             changes=changes,
+            arch=arch,
         )

@@ -6,12 +6,14 @@ RANDOM = darts.CIFAR10.but(
     "sdarts_rs",
     "Weights trained under randomly perturbed mixing weights (SDARTS-RS): `python3 search_cell.py --recipe sdarts_rs`.",
     search={"perturb": "random", "restrict": "without_none"},
+    arch="SDARTS_RS",
 )
 ADVERSARIAL = RANDOM.but(
     "sdarts_adv",
     "The same under the worst mixing weights near by (SDARTS-ADV): "
     "`python3 search_cell.py --recipe sdarts_adv`. The paper reports 2.61 +- 0.02 % test error.",
     search={"perturb": "adversarial"},
+    arch="SDARTS_ADV",
 )
 DIGITS = darts.DIGITS.but(
     "sdarts_rs_digits",

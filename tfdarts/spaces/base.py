@@ -138,6 +138,10 @@ class Space:
         """Options of training that a genotype determines, as a dictionary."""
         return {}
 
+    def sizes_of(self, genotype):
+        """What programs ask for beside a genotype, which has it: `nodes`, `multiplier`, to the numbers in its cells."""
+        return {}
+
     def weight_sgd(self, *, learning_rate, momentum, weight_decay, grad_clip=math.inf, nesterov=False):
         """Arguments of the `optimizers.Sgd` that steps weights, in DARTS's search and in training, as a dictionary."""
         names = ("learning_rate", "momentum", "weight_decay", "grad_clip", "nesterov")

@@ -3,14 +3,14 @@
 Nothing is evaluated: JSON and the text form of DARTS's logs are parsed.
 """
 
-import ast
 import json
 import pathlib
-import re
 
 from tfdarts import spaces
 from tfdarts.genotype import GenotypeError, check, check_version
 from tfdarts.paths import GENOTYPES
+from tfdarts.spaces import literals, nni
+from tfdarts.textfiles import decoded
 
 ALIASES = {"DARTS": "DARTS_V2"}  # as in the authors' genotypes.py
 
@@ -34,46 +34,12 @@ def from_dict(data, space=None):
 
 
 def from_text(text, space=None):
-    """Parses `Genotype(normal=[...], normal_concat=range(2, 6), ...)` as DARTS, P-DARTS and PC-DARTS print it.
+    """Builds the genotype that a text ends with, as DARTS's programs and their descendants print it in their logs.
 
-    `Genotype(recurrent=[...], concat=range(1, 9))`, DARTS's recurrent cell, likewise.
-
-    The last such expression in the text counts, so that a whole log can be given.
+    `Genotype(normal=[...], normal_concat=range(2, 6), ...)`, `Genotype(recurrent=[...], concat=range(1, 9))`, or a
+    dictionary of such fields; the entries of convolutional cells in any form that `conv.entries` knows.
     """
-    calls = [match.start() for match in re.finditer(r"Genotype\(", text)]
-    check(calls, "Found neither JSON nor `Genotype(...)`.")
-    start = calls[-1]
-    end = _closing_parenthesis(text, start)
-    try:
-        call = ast.parse(text[start:end], mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise GenotypeError("`Genotype(...)` is not well formed.") from None
-    check(isinstance(call, ast.Call) and not call.args, "`Genotype(...)` must name its fields.")
-    return from_dict({keyword.arg: _value(keyword.value) for keyword in call.keywords}, space)
-
-
-def _closing_parenthesis(text, start):
-    depth = 0
-    for i in range(start, min(len(text), start + 100_000)):
-        depth += {"(": 1, ")": -1}.get(text[i], 0)
-        if depth == 0 and text[i] == ")":
-            return i + 1
-    raise GenotypeError("`Genotype(...)` is not closed.")
-
-
-def _value(node):
-    """A literal, `range(a, b)` or `list(range(a, b))`; nothing else is understood."""
-    name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
-    if name == "list" and len(node.args) == 1:
-        return _value(node.args[0])
-    try:
-        if name == "range" and 1 <= len(node.args) <= 2:
-            bounds = [ast.literal_eval(arg) for arg in node.args]
-            if all(type(b) is int and 0 <= b <= 1000 for b in bounds):
-                return list(range(*bounds))
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        raise GenotypeError("`Genotype(...)` may hold literals and `range(a, b)` only.") from None
+    return from_dict(literals.last(text), space)
 
 
 def names(space="conv"):
@@ -84,31 +50,61 @@ def names(space="conv"):
 def load(source, space=None):
     """Reads a genotype: a name shipped for `space` (None: conv), a JSON file, or a text that holds `Genotype(...)`.
 
-    A text file may also hold what else the space reads (`Space.parse`): in ENAS's spaces, its scripts' numbers.
+    JSON may be ours or what NNI exports. A text file may also hold what else the space reads (`Space.parse`): in ENAS's
+    spaces, its scripts' numbers. `FILE:NAME` is one of several genotypes that a Python file gives names to.
 
     Raises:
         GenotypeError: with a sentence that says what is wrong.
     """
     space = space or "conv"
-    path = pathlib.Path(source)
-    shipped = GENOTYPES / space / f"{ALIASES.get(str(source), source)}.json"
-    if shipped.parent == GENOTYPES / space and shipped.is_file():
-        path = shipped
+    path, name = shipped(source, space), None
+    if path is None:
+        path, name = _file(source)
     try:
-        text = path.read_text()
+        text = decoded(path.read_bytes())
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise GenotypeError(
             f"Cannot read a genotype from {str(source)!r} ({error.__class__.__name__}); "
             f"give a file or one of {', '.join(names(space))}."
         ) from None
     try:
-        own = spaces.load(space).parse(text)
-        if own is not None:
-            return own
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError):
-            return from_text(text, space)
-        return from_dict(data, space)
+        return _named(text, name, path, space) if name or path.suffix == ".py" else _parsed(text, space)
     except GenotypeError as error:
         raise GenotypeError(f"{source}: {error}") from None
+
+
+def shipped(name, space):
+    """The path of a genotype that ships with the program for a space; None if none there has the name."""
+    path = GENOTYPES / space / f"{ALIASES.get(str(name), name)}.json"
+    return path if path.parent == GENOTYPES / space and path.is_file() else None
+
+
+def _file(source):
+    """The path of a file, and the name behind it in `FILE:NAME`, or None."""
+    path, (before, _, name) = pathlib.Path(source), str(source).rpartition(":")
+    if name.isidentifier() and not path.exists() and pathlib.Path(before).is_file():
+        return pathlib.Path(before), name
+    return path, None
+
+
+def _named(text, name, path, space):
+    """One of the genotypes that a text gives names to: the named one, or the only one."""
+    found = literals.named(text)
+    there = f"it has {', '.join(found) or 'none with a name'}"
+    check(name is None or name in found, f"No genotype here is called {name!r}; {there}.")
+    several = len(set(found.values())) > 1
+    check(name or not several, f"Which genotype? Give {path}:NAME; {there}.")
+    return from_dict(literals.at(text, found[name]), space) if name else from_text(text, space)
+
+
+def _parsed(text, space):
+    own = spaces.load(space).parse(text)
+    if own is not None:
+        return own
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return from_text(text, space)
+    if isinstance(data, list) and len(data) in literals.FIELDS:  # a named tuple, dumped
+        data = dict(zip(literals.FIELDS[len(data)], data))
+    return from_dict(nni.fields(data) or data, space)

@@ -321,6 +321,8 @@ def controller_optimizer(adam, *, controller_optim, controller_lr):
     """The optimizer of the controller; `adam` has arguments of `optimizers.Adam`."""
     if controller_optim == "sgd":
         return optimizers.Sgd(controller_lr, name="controller_sgd")
+    if controller_optim == "momentum":  # as the authors' program has it
+        return optimizers.Sgd(controller_lr, 0.9, nesterov=True, name="controller_momentum")
     return optimizers.Adam(controller_lr, **adam, epsilon_before_correction=True, name="controller_adam")
 
 

@@ -165,7 +165,10 @@ PAIRS = {  # of cells, where a node keeps some of its inputs
 }
 ENAS = strategy("enas") | {
     "controller_optim": Option(
-        "adam", "optimizer of the controller: adam or sgd", choices=("adam", "sgd"), controller=True
+        "adam",
+        "optimizer of the controller: adam, sgd, or momentum (SGD with Nesterov's momentum of 0.9)",
+        choices=("adam", "sgd", "momentum"),
+        controller=True,
     ),
     "controller_lr_cosine": Option(
         False, "let the controller's learning rate fall from --controller_lr_max by half a cosine", controller=True

@@ -1,12 +1,11 @@
 """Image data sets as search and training take them: in batches, with what networks and runs must know of them."""
 
-import dataclasses
 import typing
 
 import tensorflow as tf
 
 from tfdarts import cost
-from tfdarts.data import images, sources
+from tfdarts.data import arrays, images
 from tfdarts.errors import UserError
 from tfdarts.spaces.base import ImageInputs
 from tfdarts.tasks.images import ImageTask
@@ -197,7 +196,7 @@ def from_memory(data, test=None, *, augmentation, flip, image_size, seed, split_
     Raises:
         UserError: if they are no labelled images.
     """
-    parts = sources.from_memory(data, test)
+    parts = arrays.from_memory(data, test)
     seed = seed if split_seed is None else split_seed
     sets = images.of_parts("these arrays", parts, seed, image_size, augmentation, flip)
     return ImageData(*sets, {"dataset": None, "seed": seed, "image_size": image_size, "augmentation": augmentation})
@@ -212,8 +211,7 @@ def for_testing(network, data):
     known = network.options["preprocessing"]
     if known is None:
         raise UserError("the model does not know what images it was trained on; give it to evaluate as train made it")
-    parts = sources.from_memory(data, data)
-    parts = dataclasses.replace(parts, classes=tuple(known["classes"]))
+    parts = arrays.from_memory(data, data, tuple(known["classes"]))
     names = {name: known[name] for name in ("seed", "image_size", "augmentation")}
     sets = images.of_parts("these arrays", parts, **names, statistics=known)
     return ImageData(*sets, names | {"dataset": None})

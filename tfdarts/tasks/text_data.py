@@ -59,11 +59,15 @@ class TextData:
     def training(self, *, batch_size, bptt, seed):
         """Training batches, and the validation text, as a `Stream`."""
         train = text.batchify(self.corpus.train, batch_size, "training")
+        self._test_rows()  # a text too short to test on is noticed before training
         return Stream(
             lambda step: text.train_batches(train, bptt, seed, step),
             text.steps_per_epoch(train, bptt, seed, gaussian=True),
-            text.whole(text.batchify(self.corpus.valid, VALID_COLUMNS, "validation")),
+            text.whole(text.batchify(self.corpus.valid, VALID_COLUMNS, "validation", None)),
         )
+
+    def _test_rows(self):
+        return text.batchify(self.corpus.test, TEST_COLUMNS, "test", None)
 
     def search_task(self, network, *, batch_size, bptt, dropout, dropouth, dropoutx, dropouti, dropoute, alpha, beta):
         """The task of a search by DARTS."""
@@ -94,8 +98,7 @@ class TextData:
 
     def test_results(self, learner):
         """Perplexities of a learner's model, with that of the training text's word frequencies to compare with."""
-        rows = text.batchify(self.corpus.test, TEST_COLUMNS, "test")
-        result = learner.evaluate(text.whole(rows), return_dict=True, verbose=0)
+        result = learner.evaluate(text.whole(self._test_rows()), return_dict=True, verbose=0)
         return {
             "test_perplexity": result["perplexity"],
             "unigram_perplexity": text.unigram_perplexity(self.corpus.train),

@@ -127,6 +127,11 @@ class ConvSpace(base.Space):
             ConvGenotype(cell("normal"), concat, cell("reduce"), concat, ops=known.name, **ends()) for _ in range(count)
         ]
 
+    def sizes_of(self, genotype):
+        nodes = {len(genotype.inputs(reduction)) for reduction in (False, True)}
+        joined = {len(genotype.concat(reduction)) for reduction in (False, True)}
+        return {"nodes": nodes, "multiplier": joined}
+
     def graphs(self, genotype):
         result = {}
         for kind, title, reduction in (("normal", "normal cell", False), ("reduce", "reduction cell", True)):

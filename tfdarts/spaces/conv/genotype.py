@@ -3,6 +3,7 @@
 import dataclasses
 
 from tfdarts.genotype import NONE, VERSION, CellPair, call_text, check, check_fixed, checked_edges, checked_states
+from tfdarts.spaces.conv import entries
 
 _CELLS = ("normal", "reduce")
 
@@ -56,13 +57,9 @@ class ConvGenotype(CellPair):
 
     @classmethod
     def from_dict(cls, data):
-        """Builds a genotype from parsed JSON, or from what FairDARTS prints.
-
-        FairDARTS's entries are triples `(op, state, source)`. Those that come from a state without entries are left
-        out, and such states are not concatenated, as its networks do it.
-        """
-        if isinstance(data, dict) and all(_are_triples(data.get(name)) for name in _CELLS):
-            data = data | _of_triples("normal", data) | _of_triples("reduce", data)
+        """Builds a genotype from parsed JSON, or from fields that another program printed (`entries.as_darts`)."""
+        if isinstance(data, dict):
+            data = data | entries.as_darts("normal", data) | entries.as_darts("reduce", data)
         return super().from_dict(data)
 
     def inputs(self, reduction):
@@ -100,13 +97,13 @@ class ConvGenotype(CellPair):
         ends = {f"{name}_bottleneck": self.bottleneck(name == "reduce") for name in _CELLS}
         inputs = {f"{name}_inputs": list(self.inputs(name == "reduce")) for name in _CELLS}
         uneven = any(set(counts) != {2} for counts in inputs.values())
-        attended = any(ends.values()) or any(entry[2] for entries in cells.values() for entry in entries)
+        attended = any(ends.values()) or any(entry[2] for edges in cells.values() for entry in edges)
         known, more = {}, {} if self.ops == "regular" else {"ops": self.ops}
-        for name, entries in cells.items():
+        for name, edges in cells.items():
             nodes = self.nodes(name == "reduce")
             if uneven and not attended:
-                entries = [(op, 2 + node, source) for (op, source, _), node in zip(entries, nodes)]
-            known[name] = list(entries) if attended or uneven else [entry[:2] for entry in entries]
+                edges = [(op, 2 + node, source) for (op, source, _), node in zip(edges, nodes)]
+            known[name] = list(edges) if attended or uneven else [entry[:2] for entry in edges]
             known[f"{name}_concat"] = list(self.concat(name == "reduce"))
         if attended:
             known |= ends
@@ -135,33 +132,3 @@ def _checked_inputs(name, inputs):
     ok = ok and (not inputs or inputs[-1] > 0)
     check(ok, f"`{name}` must list how many entries each node has, the last at least 1. Received: {inputs!r}.")
     return tuple(inputs)
-
-
-def _are_triples(entries):
-    """Whether a list holds FairDARTS's entries `(op, state, source)`."""
-    return isinstance(entries, (list, tuple)) and any(
-        isinstance(entry, (list, tuple)) and len(entry) == 3 and type(entry[1]) is type(entry[2]) is int
-        for entry in entries
-    )
-
-
-def _of_triples(name, data):
-    """The fields `name`, `<name>_inputs` and `<name>_concat` of a cell of FairDARTS's entries, as a dictionary."""
-    entries, there = {}, {0, 1}
-    for entry in data[name]:
-        ok = _are_triples([entry]) and entry[1] >= 2
-        check(ok, f"`{name}` holds entries [op, state, source], of states from 2 on. Received: {entry!r}.")
-        entries.setdefault(entry[1], []).append((entry[0], entry[2]))
-    for state in sorted(entries):
-        entries[state] = [(op, source) for op, source in entries[state] if source in there or source >= state]
-        if entries[state]:
-            there.add(state)
-    check(len(there) > 2, f"`{name}` has no entry that leads from the cell's inputs to a node.")
-    states = range(2, 1 + max(there))
-    concat = data.get(f"{name}_concat")
-    concat = [state for state in concat if state in there] if isinstance(concat, (list, tuple)) else concat
-    return {
-        name: [entry for state in states for entry in entries.get(state, [])],
-        f"{name}_inputs": [len(entries.get(state, [])) for state in states],
-        f"{name}_concat": concat,
-    }

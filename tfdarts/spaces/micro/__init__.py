@@ -46,6 +46,9 @@ class MicroSpace(EnasImageSpace):
         network.build((None, *inputs.shape))
         return network
 
+    def sizes_of(self, genotype):
+        return {"nodes": {len(genotype.inputs(reduction)) for reduction in (False, True)}}
+
     def graphs(self, genotype):
         kinds = (("normal", "normal cell", False), ("reduce", "reduction cell", True))
         return {

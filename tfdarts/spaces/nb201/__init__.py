@@ -1,5 +1,7 @@
 """The search space of NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326): one cell, of which all forms are known."""
 
+import re
+
 import numpy as np
 
 from tfdarts.errors import UserError
@@ -72,8 +74,11 @@ class Nb201Space(base.Space):
         return drawn
 
     def parse(self, text):
-        """Reads an architecture as the authors write it, `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`."""
-        return Nb201Genotype.from_architecture(text) if text.lstrip().startswith("|") else None
+        """Reads an architecture as the authors write it, `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`; the last in a log."""
+        found = re.findall(r"\|[a-z0-9_]+~[0-9]\|[|+~a-z0-9_]*\|", text)
+        if not found and not text.lstrip().startswith("|"):
+            return None
+        return Nb201Genotype.from_architecture(found[-1] if found else text)
 
     def graphs(self, genotype):
         """The cell; an edge with `none` is drawn as such."""

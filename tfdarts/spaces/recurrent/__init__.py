@@ -89,6 +89,9 @@ class RecurrentSpace(base.Space):
     def weight_sgd(self, *, learning_rate, wdecay, grad_clip):
         return {"learning_rate": learning_rate, "weight_decay": wdecay, "grad_clip": grad_clip}
 
+    def sizes_of(self, genotype):
+        return {"nodes": {len(genotype.recurrent)}}
+
     def graphs(self, genotype):
         return {"recurrent": recurrent_graph(genotype, "recurrent cell")}
 

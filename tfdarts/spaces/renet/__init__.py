@@ -52,6 +52,9 @@ class ReNetSpace(base.Space):
     def options_of(self, genotype):
         return {"rnn_cell": genotype.cell}
 
+    def sizes_of(self, genotype):
+        return {"nodes": {len(genotype.recurrent)}}
+
     def graphs(self, genotype):
         return {"recurrent": recurrent_graph(genotype, f"recurrent cell, {genotype.cell}")}
 
