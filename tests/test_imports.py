@@ -19,6 +19,7 @@ FLOORS = [
     {"strategies", "saving", "approximation"},
     {"recipes", "runs"},
     {"report", "api"},
+    {"export"},
     {"", "cli"},
     {"multipliers", "__main__", "report.__main__"},
 ]

@@ -7,7 +7,7 @@ import sys
 
 from tfdarts.quiet import SILENT, quiet
 
-_SCRIPTS = ("search_cell.py", "train.py", "evaluate.py", "visualize.py")
+_SCRIPTS = ("search_cell.py", "train.py", "evaluate.py", "visualize.py", "export.py")
 _WHY = "tfdarts needs Keras on TensorFlow"
 
 

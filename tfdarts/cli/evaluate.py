@@ -2,6 +2,8 @@
 
 With `--mul_table exact,drum:4,FILE.bin` it is tested under each of these approximate multipliers, before and after
 `--finetune_epochs` of training with it; a table of results is printed and written beside the model.
+
+A file or folder that `tfdarts export` wrote can be tested too: `--model_path FILE.tflite`, `FILE.onnx` or `FOLDER`.
 """
 
 import json
@@ -13,6 +15,7 @@ from tfdarts import api, approximation
 from tfdarts.classifier import Classifier
 from tfdarts.cli import flags as cli
 from tfdarts.errors import UserError
+from tfdarts.export import testing
 from tfdarts.runs import environment
 from tfdarts.spaces.conv.network import EvaluationNetwork
 from tfdarts.tasks.image_data import load_for
@@ -27,7 +30,7 @@ def define():
     """The command's flags, not yet parsed."""
     values = flags.FlagValues()
     own = {"flag_values": values}
-    flags.DEFINE_string("model_path", None, "a model.keras that train.py saved", **own)
+    flags.DEFINE_string("model_path", None, "a model.keras that train.py saved, or what export.py wrote", **own)
     flags.DEFINE_string("dataset", None, "data set with the same classes; default: the one it was trained on", **own)
     flags.DEFINE_string("data", None, "folder of the text that it was trained on; default: where it was", **own)
     flags.DEFINE_string("data_dir", None, "folder of data prepared by TensorFlow Datasets; default: its own", **own)
@@ -49,6 +52,8 @@ def evaluate(values, _):
     """Tests the model, under the multipliers of `--mul_table` if there are any, and prints the results."""
     if values.model_path is None:
         raise UserError("give --model_path logs/eval_arch/<time>/model.keras")
+    if testing.is_exported(values.model_path):
+        return print(json.dumps(_evaluate_exported(values)))
     model = api.load_trained(values.model_path, values.ops, values.space)
     network = model.network if isinstance(model, Classifier) else model
     environment.configure()
@@ -79,3 +84,14 @@ def evaluate(values, _):
         values.finetune_learning_rate,
         pathlib.Path(values.model_path).parent / "multipliers.json",
     )
+
+
+def _evaluate_exported(values):
+    """Tests an exported file, which has no options of its own."""
+    for name in ("ops", "space", "mul_table", "approx_range", "finetune_epochs", "finetune_learning_rate"):
+        if not values[name].using_default_value:
+            raise UserError(f"--{name} is for a model.keras; an exported file is tested as it is")
+    if values.dataset is not None and values.data is not None:
+        raise UserError("--dataset is for images, --data for text; give one of them")
+    environment.configure()
+    return testing.evaluate(values.model_path, values.dataset or values.data, values.data_dir, values.batch_size)
