@@ -7,6 +7,7 @@ from tfdarts.layers.network import TrainedNetwork
 from tfdarts.spaces import genotypes
 from tfdarts.spaces.conv.genotype import ConvGenotype
 from tfdarts.spaces.conv.network import EvaluationNetwork
+from tfdarts.spaces.macro.genotype import MacroGenotype
 from tfdarts.spaces.macro.network import MacroNetwork
 from tfdarts.spaces.micro.network import MicroNetwork
 from tfdarts.spaces.nb201.network import Nb201Network
@@ -38,20 +39,22 @@ def other(kind, *arguments):
 
 
 REGULAR = (("sep_conv_3x3", 0), ("dil_conv_5x5", 1), ("max_pool_3x3", 0), ("skip_connect", 2))
-APPROXIMATE = (("sep_conv_3x3", 0), ("skip_connect", 1), ("max_pool_3x3", 0), ("dil_conv_3x3", 2))
+APPROXIMATE = (("sep_conv_3x3", 0), ("skip_connect", 1), ("sep_conv_3x3", 0), ("dil_conv_3x3", 2))
 TRANSFORMER = (("attention", 0), ("ffn", 1), ("sep_conv_3x3", 0), ("attention", 2))
 MODULES = (("sep_conv_3x3", 0, "SE"), ("skip_connect", 1, "BAM"), ("max_pool_3x3", 0, "CBAM"))
 MODULES += (("skip_connect", 2, "GE_theta-plus"),)
-RECURRENT = (("tanh", 0), ("relu", 1), ("sigmoid", 1), ("identity", 2))
+RECURRENT = (("tanh", 0), ("relu", 1))
+MACRO = (("conv_3x3", ()), ("sep_conv_5x5", (0,)), ("avg_pool_3x3", (1,)), ("max_pool_3x3", (0, 2)))
+MACRO += (("sep_conv_3x3", ()), ("conv_5x5", (1, 3)))
 
 
 def renet(variant):
-    genotype = ReNetGenotype(RECURRENT, (1, 2, 3, 4), cell=variant) if variant not in ("lstm", "gru") else variant
-    return other(ReNetNetwork, genotype, 5, 8, 2)
+    genotype = ReNetGenotype(RECURRENT, (1, 2), cell=variant) if variant not in ("lstm", "gru") else variant
+    return other(ReNetNetwork, genotype, 5, 8, 1)
 
 
 def language():
-    network = EvaluationLanguageModel(RecurrentGenotype(RECURRENT, (1, 2, 3, 4)), 30, 8)
+    network = EvaluationLanguageModel(RecurrentGenotype(RECURRENT, (1, 2)), 30, 8)
     network.build()
     return network
 
@@ -69,7 +72,7 @@ KINDS = {
     "renet, directional": lambda: renet("directional"),
     "renet, lstm": lambda: renet("lstm"),
     "renet, gru": lambda: renet("gru"),
-    "macro": lambda: other(MacroNetwork, genotypes.load("ENAS", "macro"), 5, 4),
+    "macro": lambda: other(MacroNetwork, MacroGenotype(MACRO), 5, 4),
     "micro": lambda: other(MicroNetwork, genotypes.load("ENAS", "micro"), 5, 4, 1),
     "nb201": lambda: other(Nb201Network, genotypes.load("digits", "nb201"), 5, 4, 1),
     "recurrent": language,
@@ -85,7 +88,7 @@ def network(kind):
             variable.assign(variable.value + 0.05 * generator.normal(size=variable.shape))
     if isinstance(built, TrainedNetwork):
         images = tf.constant(pixels(built, 64))
-        for _ in range(30):
+        for _ in range(10):
             built(built.preprocess(images), training=True)
     return built
 

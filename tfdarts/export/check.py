@@ -43,7 +43,9 @@ class LiteRT:
         from ai_edge_litert.interpreter import Interpreter
 
         self.open = lambda: Interpreter(str(path), num_threads=1)
-        self.runner = self.open().get_signature_runner("serving_default")
+        interpreter = self.open()
+        interpreter.allocate_tensors()  # now, so that what is wrong with the file shows
+        self.runner = interpreter.get_signature_runner("serving_default")
         with zipfile.ZipFile(path) as archive:
             self.metadata = json.loads(archive.read("metadata.json"))
 

@@ -57,7 +57,8 @@ def export(
         raise UserError("--random_inputs takes the place of data; int8 needs data, of which it takes the ranges")
     source = None if random_inputs else samples.read(network, data, data_dir)
     labels = _labels(network, source)
-    _check_labels(output, metadata.Metadata(labels, {}))
+    beside = metadata.files(metadata.Metadata(labels, {}))["labels.txt"]
+    _check_labels(output.parent / "labels.txt", beside)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export") as folder:
         folder = pathlib.Path(folder)
@@ -70,8 +71,7 @@ def export(
         (folder / "job.json").write_text(json.dumps(job))
         found = convert_and_check(folder, output.name, format, quantize)
         os.replace(folder / output.name, output)
-    for name in ("labels.txt",):
-        (output.parent / name).write_text(metadata.files(metadata.Metadata(labels, {}))[name], encoding="utf-8")
+    (output.parent / "labels.txt").write_text(beside, encoding="utf-8")
     found = {
         "file": str(output),
         "format": format,
@@ -141,9 +141,8 @@ def _check_output(output, format, module):
         raise UserError(f"--output of {format} is a folder; give a name that does not end in {output.suffix}")
 
 
-def _check_labels(output, known):
-    path = output.parent / "labels.txt"
-    if path.exists() and path.read_text(encoding="utf-8") != metadata.files(known)["labels.txt"]:
+def _check_labels(path, text):
+    if path.exists() and path.read_text(encoding="utf-8") != text:
         raise UserError(f"{path} has other classes; give an --output in another folder")
 
 
@@ -155,6 +154,10 @@ def _labels(network, source):
 
 
 def _remember(path, found):
-    known = json.loads(path.read_text()) if path.exists() else []
-    kept = [each for each in known if each["file"] != found["file"]]
-    path.write_text(json.dumps([*kept, found], indent=1) + "\n")
+    """Adds a result to those beside the model, in place of an earlier one of the same file."""
+    try:
+        known = json.loads(path.read_text()) if path.exists() else []
+        kept = [each for each in known if each["file"] != found["file"]]
+        path.write_text(json.dumps([*kept, found], indent=2) + "\n")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{found['file']} is written, but {path} cannot be read or written: {error}") from None

@@ -47,21 +47,31 @@ def write(network, path, raw, quantize, samples, metadata):
         metadata: `metadata.Metadata`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        with plain_operations():
-            exported = signature.of(network, raw, batch=1 if network.task == "text" else None)
-            saved_model.archive_of(network, exported, folder)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
-        if quantize:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantize == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if quantize == "int8":
-            converter.representative_dataset = lambda: iter(samples)
-        content = converter.convert()
-    pathlib.Path(path).write_bytes(content + _archive(metadata))
+        trace(network, raw, folder)
+        content = convert(folder, quantize, samples)
+    pathlib.Path(path).write_bytes(content + archive(metadata))
 
 
-def _archive(metadata):
+def trace(network, raw, folder):
+    """Writes the SavedModel that is converted."""
+    with plain_operations():
+        exported = signature.of(network, raw, batch=1 if network.task == "text" else None)
+        saved_model.archive_of(network, exported, folder)
+
+
+def convert(folder, quantize, samples):
+    """The bytes of a SavedModel's LiteRT file; the other arguments as in `write`."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=["serving_default"])
+    if quantize:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantize == "int8":
+        converter.representative_dataset = lambda: iter(samples)
+    return converter.convert()
+
+
+def archive(metadata):
     """A zip archive of the metadata's files, without dates, which would make each file another."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

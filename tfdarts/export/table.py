@@ -2,14 +2,15 @@
 
 from tfdarts.export import formats
 
-# Kinds of networks, and of each what is refused: pairs of format and quantization, to a reason.
-_ROUNDED = "operations that round to 8 bits in training stay with TensorFlow"
+_INTEGERS = ("litert", "int8")
+_ROUNDING = "LiteRT and ONNX lack the rounding of approximate operations"
+# Kinds of networks, and of each the columns (format, quantization) that refuse it, with a reason.
 KINDS = {
     "conv": {},
     "conv, --network imagenet": {},
-    "conv with attention modules": {("litert", "int8"): "LiteRT cannot prepare some combinations of them in integers"},
+    "conv with attention modules": {_INTEGERS: "LiteRT's kernels refuse some combinations of modules in integers"},
     "conv, --ops attention": {},
-    "conv, --ops approximate": {column: _ROUNDED for column in formats.columns() if column[0] != "saved_model"},
+    "conv, --ops approximate": {column: _ROUNDING for column in formats.columns() if column[0] != "saved_model"},
     "renet, vanilla": {},
     "renet, sigmoid": {},
     "renet, directional": {},
@@ -22,13 +23,24 @@ KINDS = {
 }
 
 
+def mark(kind, column):
+    """A field of the table: `"yes"`, `"no"`, or `"try"` where it depends on the weights whether a file is kept."""
+    if column in KINDS[kind]:
+        return "no"
+    return "try" if column == _INTEGERS else "yes"
+
+
 def text():
-    """The table for people, with a line on each reason."""
+    """The table for people, with what its marks mean."""
     columns = formats.columns()
     heads = [formats.label(*column) for column in columns]
     lines = ["  ".join([f"{'':<28}", *heads])]
-    for kind, refused in KINDS.items():
-        marks = ["no" if column in refused else "yes" for column in columns]
-        lines.append("  ".join([f"{kind:<28}", *(f"{mark:<{len(head)}}" for mark, head in zip(marks, heads))]).rstrip())
+    for kind in KINDS:
+        marks = (f"{mark(kind, column):<{len(head)}}" for column, head in zip(columns, heads))
+        lines.append("  ".join([f"{kind:<28}", *marks]).rstrip())
+    lines += [
+        "",
+        "try: it is written and runs; how close integers come depends on the weights, so the comparison decides.",
+    ]
     reasons = {(kind, reason): None for kind, refused in KINDS.items() for reason in refused.values()}
-    return "\n".join([*lines, "", *(f"{kind}: {reason}." for kind, reason in reasons)])
+    return "\n".join([*lines, *(f"no, {kind}: {reason}." for kind, reason in reasons)])

@@ -10,6 +10,7 @@ from tfdarts import tasks
 from tfdarts.data import images, text
 from tfdarts.errors import UserError
 from tfdarts.export import check, formats
+from tfdarts.quiet import quiet
 from tfdarts.tasks.text_data import TEST_COLUMNS
 
 
@@ -50,7 +51,8 @@ def load(path):
         raise UserError(f"there is no file {path}")
     formats.require(formats.READERS.get(path.suffix, "saved_model"))
     try:
-        model = check.load(path)
+        with quiet():  # LiteRT tells what it loads
+            model = check.load(path)
         if model.metadata["task"] not in tasks.NAMES:
             raise ValueError(f"an unknown task, {model.metadata['task']!r}")
     except Exception as error:  # each program raises kinds of its own for a damaged or foreign file
