@@ -204,10 +204,15 @@ def test_plain_operations_compute_the_same():
         graph = tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec((2,))).graph
         return {op.type for op in graph.get_operations()}
 
+    def ends_by_itself(x):
+        loop = (lambda i, x: tf.reduce_sum(x) < 50), (lambda i, x: (i + 1, 2 * x))
+        return tf.while_loop(*loop, (0, x), maximum_iterations=20)[1]
+
     x, before = tf.constant([1.0, -2.0]), (tf.add_n, tf.while_loop, tf.TensorArray)
     expected = sums(x)
     assert kinds_of(sums) & {"AddN", "While", "StatelessWhile"}
     with plain.plain_operations():
         np.testing.assert_array_equal(sums(x), expected)
+        np.testing.assert_array_equal(ends_by_itself(-x), [-64, 128])
         assert not kinds_of(sums) & {"AddN", "While", "StatelessWhile", "TensorListReserve"}
     assert (tf.add_n, tf.while_loop, tf.TensorArray) == before

@@ -7,6 +7,7 @@ conversion to conversion; a list that a loop fills cannot be converted, or not r
 import contextlib
 from unittest import mock
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -20,12 +21,14 @@ def plain_operations():
     loop, array = tf.while_loop, tf.TensorArray
 
     def while_loop(cond, body, loop_vars, maximum_iterations=None, **options):
-        if not isinstance(maximum_iterations, int):
-            return loop(cond, body, loop_vars, maximum_iterations=maximum_iterations, **options)
-        state = loop_vars
-        for number in range(maximum_iterations):  # the first variable of our loops counts their rounds
-            state = body(number, *state[1:])
-        return state
+        state = (0, *loop_vars[1:])
+        first = tf.get_static_value(loop_vars[0]) if tf.is_tensor(loop_vars[0]) else loop_vars[0]
+        counts = isinstance(maximum_iterations, int) and isinstance(first, (int, np.integer, np.ndarray)) and first == 0
+        while counts and cond(*state) is True:  # the first variable counts rounds, and nothing else ends the loop
+            state = tuple(body(*state))
+        if counts and cond(*state) is False:
+            return state
+        return loop(cond, body, loop_vars, maximum_iterations=maximum_iterations, **options)
 
     def tensor_array(dtype, size=None, **options):
         return Items([None] * size) if isinstance(size, int) else array(dtype, size, **options)

@@ -16,7 +16,7 @@ from tfdarts.tasks.text_data import TEST_COLUMNS
 
 def is_exported(path):
     """Whether a path is that of an exported file, or of a SavedModel's folder."""
-    return pathlib.Path(path).suffix in formats.READERS or pathlib.Path(path).is_dir()
+    return pathlib.Path(path).suffix in formats.READERS or (pathlib.Path(path) / "saved_model.pb").is_file()
 
 
 def evaluate(path, data=None, data_dir=None, batch_size=None):

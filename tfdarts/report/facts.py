@@ -97,8 +97,8 @@ def exports(run):
         (
             f"exported to {text(' '.join(filter(None, (each['format'], each['quantize']))))}",
             f"{text(each['file'])}: {100 * each['agreement']:.1f} % of decisions the same, largest difference of a "
-            f"logit {each['largest_difference']:.2g}, {each['size_bytes']:,} bytes, {each['latency_ms']:.3g} ms an input "
-            f"(Keras {each['keras_latency_ms']:.3g})",
+            f"logit {each['largest_difference']:.2g}, {each['size_bytes']:,} bytes, {each['latency_ms']:.3g} ms an "
+            f"input (Keras {each['keras_latency_ms']:.3g})",
         )
         for each in run.exports
     ]

@@ -149,8 +149,8 @@ _EXPORTED |= dict.fromkeys(("agreement", "largest_difference", "latency_ms", "ke
 
 def _exports(text):
     value = json.loads(text)
-    fields = [isinstance(each, dict) and isinstance(each.get(name), kind) for each in value for name, kind in _EXPORTED.items()]
-    if not all(fields):
+    known = isinstance(value, list) and all(isinstance(each, dict) for each in value)
+    if not (known and all(isinstance(each.get(name), kind) for each in value for name, kind in _EXPORTED.items())):
         raise ValueError("not a list of exports")
     return value
 
