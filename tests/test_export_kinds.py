@@ -11,6 +11,7 @@ pytest.importorskip("ai_edge_litert")
 pytest.importorskip("tf2onnx")
 
 from tests.support import kinds
+from tests.support.commands import ROOT
 from tfdarts.export import check, convert, formats, litert, metadata, signature, table
 
 # The converter's own process is told of no deprecation either.
@@ -39,6 +40,7 @@ def test_the_table_has_every_kind():
     lines = table.text().splitlines()
     assert [line[:28].strip() for line in lines[1 : len(kinds.KINDS) + 1]] == [*kinds.KINDS]
     assert lines[1].split() == ["conv", *["yes"] * 4, "try", "yes"]
+    assert table.text() in (ROOT / "docs" / "deploying.md").read_text()
     assert lines[5].split() == ["conv,", "--ops", "approximate", "yes", *["no"] * 5]
 
 
