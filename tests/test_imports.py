@@ -32,7 +32,7 @@ FLOORS = [
     {"strategies", "saving", "approximation"},
     {"recipes", "runs"},
     {"report", "api", "pytorch"},
-    {"study"},
+    {"study", "export"},
     {"", "cli"},
     {"multipliers", "convert", "__main__", "report.__main__"},
 ]

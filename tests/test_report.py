@@ -385,6 +385,17 @@ def test_the_images_of_a_run_are_shown_and_no_option_is_hidden(tmp_path):
     assert "x" * 99 + "the end" in shown["note"]
 
 
+def test_each_exported_file_has_a_line(tmp_path):
+    folder = make_search(tmp_path / "run")
+    known = {"file": "a&b.tflite", "format": "litert", "quantize": "int8", "agreement": 0.995, "size_bytes": 12345}
+    known |= {"largest_difference": 0.5, "latency_ms": 0.125, "keras_latency_ms": 2.5}
+    (folder / "exports.json").write_text(json.dumps([known, known | {"format": "onnx", "quantize": None}]))
+    shown = listed(page([history.read(folder)]))
+    expected = "a&amp;b.tflite: 99.5 % of decisions the same, largest difference of a logit 0.5, 12,345 bytes, "
+    assert shown["exported to litert int8"] == expected + "0.125 ms an input (Keras 2.5)"
+    assert "exported to onnx" in shown
+
+
 def test_runs_on_different_data_differ_in_the_comparison(tmp_path):
     def differing(*runs):
         table = page(runs).partition("Options that differ between the searches")[2].partition("</table>")[0]
@@ -503,6 +514,7 @@ DAMAGE = {
         b'{"epoch": -1, "tables": {"normal": {"edges": ["a"], "operations": ["b"], "weights": [[1]]}}}',
     ],
     "results.json": [b"[]", b"{"],
+    "exports.json": [b"{}", b"[1]", b"[{}]", b'[{"format": "onnx"}]', b"{"],
 }
 
 

@@ -7,7 +7,7 @@ import sys
 
 from tfdarts.quiet import SILENT, quiet
 
-_SCRIPTS = ("search_cell.py", "train.py", "evaluate.py", "visualize.py", "study.py")
+_SCRIPTS = ("search_cell.py", "train.py", "evaluate.py", "study.py", "export.py", "visualize.py")
 _WHY = "tfdarts needs Keras on TensorFlow"
 
 

@@ -5,6 +5,8 @@ them (docs/pytorch.md).
 
 With `--mul_table exact,drum:4,FILE.bin` it is tested under each of these approximate multipliers, before and after
 `--finetune_epochs` of training with it; a table of results is printed and written beside the model.
+
+A file or folder that `tfdarts export` wrote can be tested too: `--model_path FILE.tflite`, `FILE.onnx` or `FOLDER`.
 """
 
 import json
@@ -17,6 +19,7 @@ from tfdarts.classifier import Classifier
 from tfdarts.cli import flags as cli
 from tfdarts.cli import weights
 from tfdarts.errors import UserError
+from tfdarts.export import testing
 from tfdarts.pytorch import containers
 from tfdarts.runs import environment
 from tfdarts.spaces.conv.network import EvaluationNetwork
@@ -32,7 +35,8 @@ def define():
     """The command's flags, not yet parsed."""
     values = flags.FlagValues()
     own = {"flag_values": values}
-    flags.DEFINE_string("model_path", None, "a model.keras that train.py saved, or a PyTorch weight file", **own)
+    text = "a model.keras that train.py saved, what export.py wrote, or a PyTorch weight file"
+    flags.DEFINE_string("model_path", None, text, **own)
     weights.define(values)
     flags.DEFINE_string("dataset", None, "data set with the same classes; default: the one it was trained on", **own)
     flags.DEFINE_string("data", None, "folder of the text that it was trained on; default: where it was", **own)
@@ -55,10 +59,10 @@ def evaluate(values, _):
     """Tests the model, under the multipliers of `--mul_table` if there are any, and prints the results."""
     if values.model_path is None:
         raise UserError("give --model_path logs/eval_arch/<time>/model.keras")
+    if testing.is_exported(values.model_path):
+        return print(json.dumps(_evaluate_exported(values)))
     if containers.is_weight_file(values.model_path):
-        for name in ("ops", "space"):
-            if values[name].value is not None:
-                raise UserError(f"--{name} is for a model.keras; leave it out for {values.model_path}")
+        _refuse(values, ("ops", "space"), "the weights are read into a network as they are")
         model = weights.network(values.model_path, values.arch, values.auxiliary, values.dataset, values.data)
     else:
         model = api.load_trained(values.model_path, values.ops, values.space)
@@ -96,3 +100,20 @@ def evaluate(values, _):
 
 def _network(model):
     return model.network if isinstance(model, Classifier) else model
+
+
+def _refuse(values, names, why):
+    """Raises UserError if one of some flags is given that are for a `model.keras` only."""
+    for name in names:
+        if not values[name].using_default_value:
+            raise UserError(f"--{name} is for a model.keras; {why}")
+
+
+def _evaluate_exported(values):
+    """Tests an exported file, which has no options of its own."""
+    tables = ("mul_table", "approx_range", "finetune_epochs", "finetune_learning_rate")
+    _refuse(values, ("ops", "space", "arch", "auxiliary", *tables), "an exported file is tested as it is")
+    if values.dataset is not None and values.data is not None:
+        raise UserError("--dataset is for images, --data for text; give one of them")
+    environment.configure()
+    return testing.evaluate(values.model_path, values.dataset or values.data, values.data_dir, values.batch_size)

@@ -10,6 +10,7 @@ COMMANDS = {
     "search": "search a cell or a network by DARTS or ENAS",
     "train": "train and test the network of a genotype",
     "evaluate": "test a saved network",
+    "export": "write a saved network for other programs",
     "study": "compare strategies over many seeds with random cells",
     "visualize": "draw a genotype or a search",
     "report": "write an HTML report on runs",

@@ -92,6 +92,19 @@ def outcome(run):
     ]
 
 
+def exports(run):
+    """The files that the run's model was exported to: a list of `(format, how it compares)` as HTML."""
+    return [
+        (
+            f"exported to {text(' '.join(filter(None, (each['format'], each['quantize']))))}",
+            f"{text(each['file'])}: {100 * each['agreement']:.1f} % of decisions the same, largest difference of a "
+            f"logit {each['largest_difference']:.2g}, {each['size_bytes']:,} bytes, {each['latency_ms']:.3g} ms an "
+            f"input (Keras {each['keras_latency_ms']:.3g})",
+        )
+        for each in run.exports
+    ]
+
+
 def _percent(value, factor):
     return f"{factor * value:.2f} %" if is_number(value) else ""
 

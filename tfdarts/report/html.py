@@ -89,7 +89,8 @@ def _run(number, run, palette, commands):
 
 def _fact_section(run):
     shown = [("recipe", text(run.config.get("recipe"))), ("seed", text(run.config.get("seed")))]
-    return _list("facts", [*shown, *((name, value) for name, value in facts.outcome(run) if value)])
+    known = [(name, value) for name, value in facts.outcome(run) if value]
+    return _list("facts", [*shown, *known, *facts.exports(run)])
 
 
 def _list(kind, items):

@@ -23,6 +23,7 @@ class History:
         genotype: the run's result, or what it trains; None while a search is under way, and of a random one.
         results: `results.json` of a training, None before its end.
         notes: sentences about what could not be read.
+        exports: `exports.json` of a training, dictionaries that say how exported files compare with the model.
     """
 
     folder: pathlib.Path
@@ -33,6 +34,7 @@ class History:
     genotype: object
     results: dict | None
     notes: list
+    exports: list
 
     @property
     def training(self):
@@ -110,7 +112,7 @@ def read(folder, space=None):
         if cells is not None:
             found[int(number)] = cells
     last = folder / "genotype.json"
-    results = folder / "results.json"
+    results, exports = folder / "results.json", folder / "exports.json"
     return History(
         folder=folder,
         config=config,
@@ -120,6 +122,7 @@ def read(folder, space=None):
         genotype=_optional(lambda: genotypes.load(last, space), last, notes) if last.exists() else None,
         results=_optional(lambda: _object(results.read_text()), results, notes) if results.exists() else None,
         notes=notes,
+        exports=(_optional(lambda: _exports(exports.read_text()), exports, notes) or []) if exports.exists() else [],
     )
 
 
@@ -137,6 +140,18 @@ def _object(text):
     value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
+    return value
+
+
+_EXPORTED = {"format": str, "quantize": (str, type(None)), "file": str, "size_bytes": int}
+_EXPORTED |= dict.fromkeys(("agreement", "largest_difference", "latency_ms", "keras_latency_ms"), (int, float))
+
+
+def _exports(text):
+    value = json.loads(text)
+    known = isinstance(value, list) and all(isinstance(each, dict) for each in value)
+    if not (known and all(isinstance(each.get(name), kind) for each in value for name, kind in _EXPORTED.items())):
+        raise ValueError("not a list of exports")
     return value
 
 
