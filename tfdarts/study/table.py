@@ -42,8 +42,8 @@ def measure_latencies(study):
 
 def _latency(network, image):
     """Median milliseconds of a call on one image, as a compiled function, on all processors that TensorFlow has."""
-    call = tf.function(lambda: network(image, training=False), autograph=False, jit_compile=False)
-    return latency(lambda: call().numpy())
+    call = tf.function(lambda images: network(images, training=False), autograph=False, jit_compile=False)
+    return latency(lambda: call(image).numpy())
 
 
 def trained_places(study):
