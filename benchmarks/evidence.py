@@ -2,9 +2,9 @@
 
     python3 benchmarks/evidence.py --preset small --data_dir FOLDER [--folder logs/evidence] [--jobs 2]
 
-It may be stopped at any time, and started again with the same folder; `--report` only writes the page, of what there
-is.
-`--data_dir` holds CIFAR-10 as TensorFlow Datasets prepares it; without it the whole set is downloaded.
+It may be stopped at any time, and started again; `--report` only writes the page, of what there is. The runs that are
+done are in docs/evidence_<preset>.json, so that another machine goes on where one stopped. `--data_dir` holds CIFAR-10
+as TensorFlow Datasets prepares it; without it the whole set is downloaded.
 """
 
 import argparse
@@ -73,8 +73,6 @@ def write(args, preset, folder):
     study = Study(command.plan_of(values)[0], folder)
     saved = json.loads((folder / "study.json").read_text()).get("result", {})
     result = table.table(study, saved.get("failed", {}))
-    for cell in result["cells"]:
-        del cell["path"]
     shown = shlex.join(["python3", "study.py", *words(preset, argparse.Namespace(data_dir=None))])
     lines = [
         INTRODUCTION.format(command=shown, preset=args.preset, machine=args.machine, runs=done(study)),
@@ -87,8 +85,45 @@ def write(args, preset, folder):
         *(f"* {said}" for said in correlations(result)),
     ]
     (ROOT / "docs" / "evidence.md").write_text("\n".join(lines) + "\n")
-    kept = ROOT / "docs" / f"evidence_{args.preset}.json"
-    kept.write_text(json.dumps({"command": shown, "machine": args.machine, "result": result}, indent=1) + "\n")
+    kept = {"command": shown, "machine": args.machine, "result": result, "files": dict(packed(study))}
+    record(args.preset).write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def record(preset):
+    """The file in the repository that holds a preset's figures and finished runs."""
+    return ROOT / "docs" / f"evidence_{preset}.json"
+
+
+def packed(study):
+    """What a study needs to know of its finished runs: pairs of a file's name and its text."""
+    for path in sorted((study.folder / "cells").glob("*.json")):
+        yield str(path.relative_to(study.folder)), path.read_text()
+    for place in filter(None, map(study.finished, study.runs())):
+        config = json.loads((place / "config.json").read_text())
+        known = {name: config.get(name) for name in ("stage", "seed", "versions")}
+        yield str((place / "config.json").relative_to(study.folder)), json.dumps(known)
+        for name in ("genotype.json", "results.json", "latency.json"):
+            if (place / name).is_file():
+                yield str((place / name).relative_to(study.folder)), (place / name).read_text()
+        last = (place / "metrics.jsonl").read_text().splitlines()[-1]
+        yield str((place / "metrics.jsonl").relative_to(study.folder)), last + "\n"
+
+
+def unpack(preset, logs, command):
+    """Makes a study's folder with the runs that an earlier machine finished; returns whether there were any."""
+    kept = json.loads(record(preset).read_text()) if record(preset).is_file() else {"files": {}}
+    if not kept["files"]:
+        return False
+    from tfdarts.cli import study as commands
+    from tfdarts.study import record as records
+
+    values = commands.define()
+    values(["study.py", *command])
+    folder = records.start(logs, commands.options(values))
+    for name, text in kept["files"].items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return True
 
 
 def done(study):
@@ -145,6 +180,8 @@ def main():
     args = parser.parse_args()
     preset, logs = PRESETS[args.preset], args.folder / args.preset
     begun = sorted(logs.glob("study/*/study.json"))
+    if not begun and unpack(args.preset, logs, words(preset, args)):
+        begun = sorted(logs.glob("study/*/study.json"))
     command = [sys.executable, "study.py", "--jobs", str(args.jobs)]
     command += ["--resume", str(begun[-1].parent)] if begun else [*words(preset, args), "--logdir", str(logs)]
     code = 0 if args.report else subprocess.run(command, cwd=ROOT, check=False).returncode
