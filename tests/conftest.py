@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support import precision, reference
+from tests.support.browser import chromium
 from tests.support.commands import Forks
 
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
@@ -90,6 +91,10 @@ spaces::test_a_killed_run_goes_on_to_the_same_bits[renet-train]
 spaces::test_a_killed_run_goes_on_to_the_same_bits[text-search]
 strategy_runs::test_a_stopped_search_goes_on_to_the_same_bits[adversarial]
 strategy_runs::test_a_stopped_search_goes_on_to_the_same_bits[partial]
+study::test_a_study_that_is_killed_ends_with_the_table_of_one_that_is_not
+study::test_cells_above_the_budget_are_neither_drawn_nor_chosen
+study_ray::test_a_study_whose_machine_dies_ends_with_the_same_table
+study_ray::test_runs_lie_in_a_storage_that_is_no_shared_disk
 supernet::test_hessian_vector_product_of_a_network_against_exact_derivatives
 supernet::test_moving_statistics_of_the_authors_four_passes[float64]
 """.split()
@@ -152,3 +157,10 @@ def forks():
 def command(forks):
     """Runs a command line and checks its exit code: `command("train.py", "--arch", "x", code=2).stderr`."""
     return forks.run
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Headless Chromium; without one the test is skipped, and says so."""
+    with chromium(tmp_path_factory.mktemp("chromium")) as session:
+        yield session

@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image, ImageChops
 
+from tests.support.browser import requested
 from tfdarts.cli import commands
 from tfdarts.errors import UserError
 from tfdarts.graph import Graph
@@ -591,29 +592,6 @@ def test_random_samples_are_shown_as_such(search, tmp_path):
     assert f"--genotype_file {folder}/genotype_1.json {folder}/genotype_2.json" in shown
 
 
-# In a browser.
-
-FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-FLAGS += "--disable-component-update --disable-sync --window-size=1200,900"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """Headless Chromium that logs its console and its network."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no browser: install Debian's chromium and chromium-driver to test the report in one")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    session = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield session
-    session.quit()
-
-
 def test_the_slider_moves_the_cells_without_a_network(browser, search, tmp_path):
     other = make_search(tmp_path / "other", seed=1, epochs=3)
     path = tmp_path / "report.html"
@@ -640,9 +618,4 @@ def test_the_slider_moves_the_cells_without_a_network(browser, search, tmp_path)
     width = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     assert browser.execute_script(width)
 
-    assert browser.get_log("browser") == []
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
-    own = ("chrome:", "chrome-untrusted:")  # the browser's own first page, and what it embeds
-    sent = [each for each in sent if not each["documentURL"].startswith(own)]
-    assert {each["request"]["url"] for each in sent} == {path.as_uri()}
+    assert requested(browser) == {path.as_uri()}

@@ -13,6 +13,8 @@ import pytest
 import scipy.stats
 
 import tfdarts
+from benchmarks import evidence
+from tests.support.browser import requested
 from tests.support.commands import Fresh
 from tests.support.studies import SIZE, WHOLE, result_of
 from tfdarts.cli import plans
@@ -78,6 +80,7 @@ class Written:
                 quality = random.Random(file.read()).uniform(50, 60)
             which = "validation" if "--hold_out" in words else "test"
             results = {f"{which}_accuracy_percent": quality + seed, "seconds": 2.0}
+            (place / "metrics.jsonl").write_text('{"epoch": 1}')
             results |= {"parameters": int(1000 * quality), "multiply_adds": int(100 * quality)}
             (place / "results.json").write_text(json.dumps(results))
         future.set_result(None)
@@ -175,6 +178,35 @@ def test_the_table_is_what_the_results_say(done):
     pairs = [(each["short"], each["mean"]) for each in result["cells"] if each["full"]]
     assert result["correlation"]["short"]["tau"] == pytest.approx(scipy.stats.kendalltau(*zip(*pairs))[0])
     assert result["correlation"]["short"]["tau"] > 0.99  # a short training of these says it all
+
+
+def test_the_page_is_legible_in_a_browser_and_its_table_true(browser, done, tmp_path):
+    study, result = done
+    path = tmp_path / "study.html"
+    path.write_text(pages.page(study, result, [("go on", "python3 study.py --resume x")]))
+    browser.get(path.as_uri())
+    first, *_ = browser.find_elements("css selector", "table")
+    head, *rows = [
+        [cell.text.strip() for cell in row.find_elements("css selector", "th, td")]
+        for row in first.find_elements("css selector", "tr")
+    ]
+    shown = {row[0]: dict(zip(head, row)) for row in rows}
+    for line in result["strategies"]:
+        row = shown[line["label"]]
+        assert row["mean"] == f"{line['mean']:.2f}" and row["deviation"] == f"{line['deviation']:.2f}"
+        assert row["difference to random"] == f"{line['difference']:+.2f}"
+        assert row["95 % interval"] == f"{line['interval'][0]:+.2f} to {line['interval'][1]:+.2f}"
+        assert row["rank among random"] == f"{line['ranks'][0]} of 5"
+        assert row["parameters"] == f"{line['parameters']:,.0f}"
+    assert shown["4 random cells"]["mean"] == f"{result['random']['mean']:.2f}"
+    drawn = browser.find_elements("css selector", "svg")
+    assert len(drawn) == 2 + 2 * 2 and all(each.is_displayed() for each in drawn)  # charts; cells of two winners
+    assert "python3 study.py --resume x" in browser.find_element("css selector", "body").text
+    width = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    assert browser.execute_script(width)
+    sizes = "return [...document.querySelectorAll('td, th, p')].map(e => parseFloat(getComputedStyle(e).fontSize))"
+    assert min(browser.execute_script(sizes)) >= 12
+    assert requested(browser) == {path.as_uri()}
 
 
 def test_a_stopped_study_goes_on_without_repeating_and_gives_the_same_table(done, tmp_path):
@@ -376,3 +408,25 @@ def test_a_study_that_is_killed_ends_with_the_table_of_one_that_is_not(forks, tm
     assert len(searches) == 1  # the run that was killed went on
     forks.run("study.py", *WHOLE, "--logdir", tmp_path / "whole", "--jobs", "2")
     assert result_of(tmp_path / "killed") == result_of(tmp_path / "whole")
+
+
+def test_the_evidence_says_what_the_table_does(done):
+    _, result = done
+    line = result["strategies"][0] | {"interval": [0.5, 2.0], "difference": 1.25, "mean": 60.0}
+    line["best_of"] = {"count": 3, "mean": 61.0, "there": 4}
+    assert evidence.sentence(line).startswith("better than the mean random cell (+1.25 points")
+    assert "does not beat the best of 3 random cells" in evidence.sentence(line)
+    assert "not told apart from" in evidence.sentence(line | {"interval": [-0.5, 2.0]})
+    assert "worse than" in evidence.sentence(line | {"interval": [-2.0, -0.5]})
+    assert "| +1.25 | +0.50 to +2.00 |" in evidence.row(line)
+    assert "no cell" in evidence.sentence({"label": "x"})
+
+
+def test_finished_runs_travel_to_another_machine(done, tmp_path, monkeypatch):
+    study, result = done
+    monkeypatch.setattr(evidence, "record", lambda preset: tmp_path / "kept.json")
+    (tmp_path / "kept.json").write_text(json.dumps({"files": dict(evidence.packed(study))}))
+    assert evidence.unpack("small", tmp_path / "logs", [*FLAGS, *STRATEGIES])
+    (folder,) = (tmp_path / "logs" / "study").iterdir()
+    other = plan.Study(command.plan_of(parsed())[0], folder)
+    assert evidence.done(other) == "25 of 25" and table.table(other, {}) == result

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+import tfdarts.study
 from tests.support.commands import Fresh
 from tests.support.studies import WHOLE, result_of
 from tfdarts.cli import study as command
@@ -104,5 +105,6 @@ def test_what_does_not_go_together_is_refused(words, sentence, tmp_path):
 def test_without_ray_a_sentence_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "tfdarts.study.cluster", raising=False)
+    monkeypatch.delattr(tfdarts.study, "cluster", raising=False)
     with pytest.raises(UserError, match=r"pip install 'tfdarts\[ray\]'"):
         command.workers_of(parsed("--ray"), tmp_path)

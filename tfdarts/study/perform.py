@@ -69,6 +69,6 @@ def perform(study, workers, progress):
                     if error is not None:
                         failed[run.name] = error
                     progress.ended(run, failed.get(run.name))
-        except Interrupted:
+        except BaseException:
             workers.stop()
             raise
