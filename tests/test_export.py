@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import types
 import zipfile
 from unittest import mock
 
@@ -56,6 +57,17 @@ def test_labels_of_another_file_are_not_replaced(saved, tmp_path):
     with pytest.raises(UserError, match="labels.txt has other classes"):
         job.export(saved, "litert", tmp_path / "x.tflite")
     assert [each.name for each in tmp_path.iterdir()] == ["labels.txt"]
+
+
+def test_a_network_without_names_of_classes_takes_those_of_the_data():
+    def labels(preprocessing, source):
+        network = types.SimpleNamespace(task="images", options={"preprocessing": preprocessing, "classes": 2})
+        return job._labels(network, source)
+
+    source = types.SimpleNamespace(test=types.SimpleNamespace(names=("cat", "dog")))
+    assert labels({"classes": []}, source) == labels(None, source) == ("cat", "dog")
+    assert labels(None, None) == labels({"classes": []}, None) == ("0", "1")
+    assert labels({"classes": ["a", "b"]}, source) == ("a", "b")
 
 
 def test_the_table_needs_no_model(command):

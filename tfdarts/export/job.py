@@ -150,7 +150,9 @@ def _labels(network, source):
     if network.task == "text":
         return source.corpus.words if source else tuple(map(str, range(network.words)))
     known = network.options["preprocessing"]
-    return tuple(known["classes"] if known else map(str, range(network.options["classes"])))
+    if known and known["classes"]:  # a model that comes from a PyTorch file knows none
+        return tuple(known["classes"])
+    return tuple(source.test.names if source else map(str, range(network.options["classes"])))
 
 
 def _remember(path, found):

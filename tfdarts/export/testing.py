@@ -35,7 +35,8 @@ def evaluate(path, data=None, data_dir=None, batch_size=None):
     """
     model = load(path)
     known = model.metadata
-    network = types.SimpleNamespace(options={"preprocessing": known["preprocessing"]}, corpus=known["corpus"])
+    options = {"preprocessing": known["preprocessing"], "classes": len(known["labels"])}
+    network = types.SimpleNamespace(options=options, corpus=known["corpus"], words=len(known["labels"]))
     where = tasks.load(known["task"])
     if known["task"] == "images":
         return classification(model, where.load_for(network, data, data_dir).test, batch_size or 96)
