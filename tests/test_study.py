@@ -370,6 +370,17 @@ def test_the_time_left_counts_every_kind(monkeypatch):
     assert progress.left() == (1 * 10 + 2 * 10) / 2
 
 
+def test_a_terminal_shows_what_runs_in_a_table_that_changes(capsys):
+    with Progress({"search": 2, "full": 1}, jobs=2, live=True) as progress:
+        run = runs.Run("darts/search_0", "search", (), "search")
+        progress.started(run)
+        progress.live.refresh()
+        progress.ended(run)
+        progress.live.refresh()
+    shown = capsys.readouterr().out
+    assert "[1/3] search darts/search_0: done in" in shown and "1 of 3 runs done" in shown
+
+
 def test_a_study_s_options_come_back_and_others_are_refused(tmp_path):
     folder = record.start(tmp_path, command.options(parsed()))
     again = command.define()
