@@ -18,18 +18,18 @@ from tfdarts.study import runs
 _PR_SET_PDEATHSIG = 1  # Linux: the signal that this process gets when its parent ends
 
 
-def main():
-    """Runs the command that `sys.argv` names."""
+def run(arguments):
+    """Runs a command: the run's folder, the stage, and the words of the command."""
     _end_with_parent()
-    folder, stage, *words = sys.argv[1:]
+    folder, stage, *words = arguments
     folder = pathlib.Path(folder)
     with _alone(folder):
         place = runs.started(folder, stage)
         words = ["--resume", str(place)] if place else [*words, "--logdir", str(folder)]
         sys.argv = ["tfdarts", stage, *words]
-        from tfdarts.cli.main import main as tfdarts  # only now, for a process that has to wait holds no TensorFlow
+        from tfdarts.cli.main import main  # only now, for a process that has to wait holds no TensorFlow
 
-        tfdarts()
+        main()
 
 
 def _end_with_parent():
@@ -57,4 +57,4 @@ def _alone(folder):
 
 
 if __name__ == "__main__":
-    main()
+    run(sys.argv[1:])

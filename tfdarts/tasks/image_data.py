@@ -232,8 +232,9 @@ def load_for(network, dataset=None, data_dir=None):
     if known is None:
         raise UserError("the model does not know what images it was trained on; train.py saves that with a model")
     if dataset is None and known["dataset"] is None:
-        why = "the model does not say which data set it was trained on"
-        raise UserError(f"{why}; give images to test it on (in a command, --dataset)")
+        of_arrays = bool(known["classes"])  # a model that comes from a PyTorch file has no names of classes
+        why = "was trained on arrays" if of_arrays else "does not say which data set it was trained on"
+        raise UserError(f"the model {why}; give images to test it on (in a command, --dataset)")
     names = {name: known[name] for name in ("seed", "image_size", "augmentation")}
     sets = images.load(dataset or known["dataset"], data_dir, **names, statistics=known)
     if sets[0].classes != network.options["classes"]:
