@@ -13,6 +13,7 @@ import pathlib
 import signal
 import sys
 
+from tfdarts.cli import main as commands
 from tfdarts.study import runs
 
 _PR_SET_PDEATHSIG = 1  # Linux: the signal that this process gets when its parent ends
@@ -27,9 +28,7 @@ def run(arguments):
         place = runs.started(folder, stage)
         words = ["--resume", str(place)] if place else [*words, "--logdir", str(folder)]
         sys.argv = ["tfdarts", stage, *words]
-        from tfdarts.cli.main import main  # only now, for a process that has to wait holds no TensorFlow
-
-        main()
+        commands.main()
 
 
 def _end_with_parent():
