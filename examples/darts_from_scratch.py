@@ -7,6 +7,7 @@ folder: what is left is algorithm 1 of the paper (Liu et al. 2019, arXiv:1806.09
 steps, and adds augmentation, validation, checkpoints, parts and other spaces.
 """
 
+import keras
 import numpy as np
 import tensorflow as tf
 from sklearn.datasets import load_digits
@@ -101,6 +102,7 @@ def search(epochs=10, batch=32, channels=4, layers=3, nodes=4, images=None, seed
     """Searches on scikit-learn's digits; returns the `Searcher` and the mean training loss of each epoch."""
     x, y = load_digits(return_X_y=True)
     x, y = x[:images].reshape(-1, 8, 8, 1).astype("float32") / 16 - 0.5, y[:images].astype("int32")
+    keras.utils.set_random_seed(seed)  # of the weights
     generator = np.random.default_rng(seed)
     halves = np.array_split(generator.permutation(len(y)), 2)  # one for the weights, one for the architecture
     net = Supernet(operations.load("regular"), 10, channels, layers, nodes=nodes, multiplier=nodes)
