@@ -85,16 +85,15 @@ def search(
     Raises:
         UserError: for options, data or operations that cannot be, with a sentence.
 
-    Example:
-
-    >>> import numpy as np, tfdarts
-    >>> x, y = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8), np.arange(60) % 3
-    >>> tiny = {"init_channels": 2, "layers": 3, "nodes": 1, "multiplier": 1, "batch_size": 15, "unrolled": False}
-    >>> found = tfdarts.search((x, y), recipe="digits", epochs=1, **tiny)  # doctest: +ELLIPSIS
-    epoch 1 of 1, about ... left
-    2/2 - ...
-    >>> len(found.genotype.normal), found.mixing["normal"].shape, found.folder
-    (2, (2, 8), None)
+    Examples:
+        >>> import numpy as np, tfdarts
+        >>> x, y = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8), np.arange(60) % 3
+        >>> tiny = {"init_channels": 2, "layers": 3, "nodes": 1, "multiplier": 1, "batch_size": 15, "unrolled": False}
+        >>> found = tfdarts.search((x, y), recipe="digits", epochs=1, **tiny)  # doctest: +ELLIPSIS
+        epoch 1 of 1, about ... left
+        2/2 - ...
+        >>> len(found.genotype.normal), found.mixing["normal"].shape, found.folder
+        (2, (2, 8), None)
     """
     if strategy == "random":
         raise UserError("random architectures need no search; call tfdarts.random_genotypes")
@@ -159,11 +158,10 @@ def random_genotypes(
     Raises:
         UserError: for options that cannot be.
 
-    Example:
-
-    >>> import tfdarts
-    >>> [genotype.space for genotype in tfdarts.random_genotypes(2, space="macro", layers=4)]
-    ['macro', 'macro']
+    Examples:
+        >>> import tfdarts
+        >>> [genotype.space for genotype in tfdarts.random_genotypes(2, space="macro", layers=4)]
+        ['macro', 'macro']
     """
     given = options | {"strategy": "random", "samples": count, "seed": seed}
     return run_random(recipes.resolve(recipe, "search", given, space))
@@ -203,19 +201,18 @@ def train(
     Raises:
         UserError: for options, data or genotypes that cannot be, with a sentence.
 
-    Example:
-
-    >>> import numpy as np, tfdarts
-    >>> x, y = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8), np.arange(60) % 3
-    >>> tiny = {"init_channels": 2, "layers": 3, "batch_size": 30}
-    >>> model = tfdarts.train("DARTS_V2", (x, y), (x[:9], y[:9]), recipe="digits", epochs=1, **tiny
-    ... )  # doctest: +ELLIPSIS
-    epoch 1 of 1, about ... left
-    2/2 - ...
-    >>> model.predict(x[:4], verbose=0).shape
-    (4, 3)
-    >>> sorted(model.results)[:3]
-    ['multiply_adds', 'parameters', 'parameters_auxiliary']
+    Examples:
+        >>> import numpy as np, tfdarts
+        >>> x, y = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8), np.arange(60) % 3
+        >>> tiny = {"init_channels": 2, "layers": 3, "batch_size": 30}
+        >>> model = tfdarts.train("DARTS_V2", (x, y), (x[:9], y[:9]), recipe="digits", epochs=1, **tiny
+        ... )  # doctest: +ELLIPSIS
+        epoch 1 of 1, about ... left
+        2/2 - ...
+        >>> model.predict(x[:4], verbose=0).shape
+        (4, 3)
+        >>> sorted(model.results)[:3]
+        ['multiply_adds', 'parameters', 'parameters_auxiliary']
     """
     if isinstance(genotype, str):
         genotype = load(genotype, recipes.space_of(recipe, space))
@@ -278,16 +275,15 @@ def evaluate(
     Raises:
         UserError: if the model or the data cannot be read, or do not belong together.
 
-    Example:
-
-    >>> import numpy as np, tfdarts
-    >>> x, y = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8), np.arange(60) % 3
-    >>> tiny = {"init_channels": 2, "layers": 3, "batch_size": 30}
-    >>> model = tfdarts.train("DARTS_V2", (x, y), recipe="digits", epochs=1, **tiny)  # doctest: +ELLIPSIS
-    epoch 1 of 1, about ... left
-    2/2 - ...
-    >>> sorted(tfdarts.evaluate(model, (x, y)))
-    ['test_accuracy_percent', 'test_error_percent', 'top5_accuracy_percent']
+    Examples:
+        >>> import numpy as np, tfdarts
+        >>> x, y = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8), np.arange(60) % 3
+        >>> tiny = {"init_channels": 2, "layers": 3, "batch_size": 30}
+        >>> model = tfdarts.train("DARTS_V2", (x, y), recipe="digits", epochs=1, **tiny)  # doctest: +ELLIPSIS
+        epoch 1 of 1, about ... left
+        2/2 - ...
+        >>> sorted(tfdarts.evaluate(model, (x, y)))
+        ['test_accuracy_percent', 'test_error_percent', 'top5_accuracy_percent']
     """
     if isinstance(model, (str, pathlib.Path)):
         model = load_trained(model)
@@ -352,12 +348,11 @@ def build(
     Raises:
         UserError: if there is no such genotype, it takes no images, or its space has no such layers or auxiliary head.
 
-    Example:
-
-    >>> import numpy as np, tfdarts
-    >>> net = tfdarts.build("DARTS_V2", input_shape=(8, 8, 3), classes=10, channels=4, layers=3)
-    >>> net(np.zeros((2, 8, 8, 3))).shape.as_list()
-    [2, 10]
+    Examples:
+        >>> import numpy as np, tfdarts
+        >>> net = tfdarts.build("DARTS_V2", input_shape=(8, 8, 3), classes=10, channels=4, layers=3)
+        >>> net(np.zeros((2, 8, 8, 3))).shape.as_list()
+        [2, 10]
     """
     genotype = load(genotype, space) if isinstance(genotype, str) else genotype
     genotype = genotype.with_module(ops) if ops else genotype
@@ -391,11 +386,10 @@ def load(source: str, space: str | None = None) -> Genotype:
     Raises:
         GenotypeError: with a sentence that says what is wrong.
 
-    Example:
-
-    >>> import tfdarts
-    >>> tfdarts.load("DARTS_V1").skip_connections()
-    6
+    Examples:
+        >>> import tfdarts
+        >>> tfdarts.load("DARTS_V1").skip_connections()
+        6
     """
     return genotypes.load(source, space)
 
@@ -409,11 +403,10 @@ def list_genotypes(space: str = "conv") -> list[str]:
     Returns:
         A sorted list of names.
 
-    Example:
-
-    >>> import tfdarts
-    >>> tfdarts.list_genotypes("macro")
-    ['ENAS']
+    Examples:
+        >>> import tfdarts
+        >>> tfdarts.list_genotypes("macro")
+        ['ENAS']
     """
     return genotypes.names(space)
 

@@ -21,14 +21,13 @@ class Classifier(keras.Model):
     Returns:
         Probabilities `(batch, classes)`; in training, with an auxiliary head, a pair of them.
 
-    Example:
-
-    >>> import numpy as np, tfdarts
-    >>> net = tfdarts.build("DARTS_V2", input_shape=(8, 8, 1), classes=3, channels=2, layers=3)
-    >>> net.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    >>> history = net.fit(np.zeros((4, 8, 8, 1)), np.array([0, 1, 2, 0]), verbose=0)
-    >>> net.predict(np.zeros((2, 8, 8, 1)), verbose=0).shape
-    (2, 3)
+    Examples:
+        >>> import numpy as np, tfdarts
+        >>> net = tfdarts.build("DARTS_V2", input_shape=(8, 8, 1), classes=3, channels=2, layers=3)
+        >>> net.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        >>> history = net.fit(np.zeros((4, 8, 8, 1)), np.array([0, 1, 2, 0]), verbose=0)
+        >>> net.predict(np.zeros((2, 8, 8, 1)), verbose=0).shape
+        (2, 3)
     """
 
     auxiliary_weight = 0.4
