@@ -1,13 +1,12 @@
 """The commands of the source programs run as their users know them, or are answered by one sentence with ours."""
 
 import json
-import pathlib
 import shlex
 import shutil
 
 import pytest
 
-from tests.support.source_commands import ROWS, table
+from tests.support.source_commands import ROWS
 from tfdarts.cli import flags, search, train
 from tfdarts.paths import GENOTYPES
 from tfdarts.spaces import genotypes
@@ -168,8 +167,3 @@ def test_momentum_of_the_controller_is_nesterov_s():
 def test_arch_is_checked_and_the_model_is_tested(place, command):
     known = command("evaluate.py", "--auxiliary", "--model_path", "model.keras", "--arch", "DARTS", cwd=place).stdout
     assert "test_error_percent" in json.loads(known.splitlines()[-1])
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/other_programs.md"])
-def test_pages_have_the_table(page):
-    assert table() in (pathlib.Path(__file__).parent.parent / page).read_text()
