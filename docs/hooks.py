@@ -1,5 +1,9 @@
 """What MkDocs fills in while it builds the pages: the recipes, from `tfdarts.recipes`."""
 
+import pathlib
+import sys
+
+ROOT = str(pathlib.Path(__file__).parent.parent)
 MARK = "<!-- recipes -->"
 
 
@@ -10,6 +14,8 @@ def on_page_markdown(markdown, page, **_):
 
 def recipes():
     """All recipes as Markdown: what each is for, and what it changes."""
+    if ROOT not in sys.path:
+        sys.path.append(ROOT)  # the program `mkdocs` does not look there
     from tfdarts.recipes import RECIPES
 
     return "\n\n".join(_recipe(each) for each in RECIPES.values())

@@ -1,10 +1,12 @@
 """README and docs: their commands are right, their pages build, and what they name exists."""
 
+import ast
 import re
 import warnings
 
 import pytest
 
+import tfdarts
 from tests.support import documents
 from tests.support.commands import ROOT
 from tests.support.source_commands import table
@@ -90,6 +92,16 @@ def test_files_that_pages_name_exist():
             if not (ROOT / path).exists():
                 missing.append(f"{page}: {path}")
     assert not missing
+
+
+def test_code_on_pages_is_python_and_names_what_there_is():
+    found = [(page, "\n".join(lines)) for page, text in documents.pages().items()
+             for language, lines in documents.blocks(text) if language == "python"]  # fmt: skip
+    assert len(found) > 8
+    for page, code in found:
+        ast.parse(code, page)
+        for name in re.findall(r"\btfdarts\.(\w+)\(", code):
+            assert name in tfdarts.__all__, f"{page}: tfdarts.{name}"
 
 
 def test_the_readme_is_short_and_its_links_lead_somewhere():
