@@ -127,7 +127,7 @@ def test_the_command_says_what_there_is(arguments, code, text, monkeypatch, caps
 def test_every_command_is_in_the_table():
     modules = {module.name for module in pkgutil.iter_modules(tfdarts.cli.__path__)}
     commands = {name for name in modules if hasattr(importlib.import_module(f"tfdarts.cli.{name}"), "main")}
-    assert commands - {"main", "study_run"} == set(main.COMMANDS)  # a study starts its runs by the second
+    assert commands - {"main"} == set(main.COMMANDS)
 
 
 def test_commands_parse_side_by_side_in_one_process():
