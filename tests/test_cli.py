@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.support.commands import ROOT, environment
 from tests.support.folders import save_folder, save_npz
 from tfdarts import saving
 from tfdarts.version import __version__
@@ -153,3 +154,16 @@ def test_a_whole_training_on_arrays_of_four_channels_not_square(tmp_path, comman
     assert results["parameters_auxiliary"] > 0  # on a map of 3x3
     again = json.loads(command("evaluate.py", "--model_path", made / "model.keras").stdout.splitlines()[-1])
     assert again["test_error_percent"] == pytest.approx(results["test_error_percent"])
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    process = subprocess.Popen(
+        [sys.executable, "train.py", "--recipe", "digits", "--show"],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()  # as `head` does
+    _, err = process.communicate()
+    assert (process.returncode, err) == (141, b"")

@@ -4,8 +4,10 @@ Each command defines its flags in an `absl.flags.FlagValues` of its own (`values
 imported side by side and called more than once in a process.
 """
 
+import os
 import pathlib
 import re
+import signal
 import sys
 
 import tensorflow as tf
@@ -237,8 +239,12 @@ def run(command, values, positional=False):
         logging.set_verbosity(logging.WARNING)
         try:
             command(values, argv[1:])
+            sys.stdout.flush()
         except UserError as error:
             _fail(str(error))
+        except BrokenPipeError:  # what reads the output, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
         except Stopped as stop:
             print(f"{stop}; go on by: {program()} --resume {stop.folder}", file=sys.stderr)
             sys.exit(stop.code)
