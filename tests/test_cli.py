@@ -160,7 +160,7 @@ def test_a_whole_training_on_arrays_of_four_channels_not_square(tmp_path, comman
 
 def test_a_reader_that_has_seen_enough_is_no_error():
     process = subprocess.Popen(
-        [sys.executable, "train.py", "--recipe", "digits", "--show"],
+        [sys.executable, "train.py", "--recipe", "digits", "--arch", "DARTS_V2", "--show"],
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.PIPE,
