@@ -158,9 +158,10 @@ def test_a_whole_training_on_arrays_of_four_channels_not_square(tmp_path, comman
     assert again["test_error_percent"] == pytest.approx(results["test_error_percent"])
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+@pytest.mark.parametrize("arguments", [["--recipe", "digits", "--arch", "DARTS_V2", "--show"], ["--help"]])
+def test_a_reader_that_has_seen_enough_is_no_error(arguments):
     process = subprocess.Popen(
-        [sys.executable, "train.py", "--recipe", "digits", "--arch", "DARTS_V2", "--show"],
+        [sys.executable, "train.py", *arguments],
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.PIPE,

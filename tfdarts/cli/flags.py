@@ -239,12 +239,8 @@ def run(command, values, positional=False):
         logging.set_verbosity(logging.WARNING)
         try:
             command(values, argv[1:])
-            sys.stdout.flush()
         except UserError as error:
             _fail(str(error))
-        except BrokenPipeError:  # what reads the output, such as `head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(128 + signal.SIGPIPE)
         except Stopped as stop:
             print(f"{stop}; go on by: {program()} --resume {stop.folder}", file=sys.stderr)
             sys.exit(stop.code)
@@ -261,7 +257,14 @@ def run(command, values, positional=False):
                 raise
             _fail(reason[1])
 
-    app.run(guarded, flags_parser=parse)
+    try:
+        try:
+            app.run(guarded, flags_parser=parse)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # what reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def _fail(message):
