@@ -405,7 +405,7 @@ def test_an_estimate_names_every_run_that_there_will_be(tmp_path):
 
 
 def test_a_study_that_is_killed_ends_with_the_table_of_one_that_is_not(forks, tmp_path):
-    killed = Fresh("study.py", *WHOLE, "--logdir", tmp_path / "killed")
+    killed = Fresh("study.py", *WHOLE, "--logdir", tmp_path / "killed", "--jobs", "2")
     until = time.monotonic() + 120
     while not list(tmp_path.glob("killed/study/*/runs/*/search_0/search_arch/*/config.json")):
         assert time.monotonic() < until and killed.poll() is None
