@@ -126,6 +126,11 @@ def test_strategies_are_divided_at_commas_outside_of_flags():
         (["--strategies", "darts --arch_portion -1"], "must be at least 0"),
         (["--strategies", "topics", "--search_flags", ""], "but the study is of conv"),
         (["--select", "best"], "leave random out"),
+        (["--strategies", "darts", "--select", "best", "--hold_out", "0.1"], "--hold_out is of short trainings"),
+        (
+            ["--strategies", "pc_darts_cifar10", "--search_flags", ""],
+            "searches on cifar10, the trainings are on digits: give --dataset",
+        ),
         (["--budget", "latency<=3"], "parameters<=100000,multiply_adds<=2e6"),
         (["--hold_out", "1"], "between 0 and 1"),
         (["--train_flags", "--genotype_file x.json"], "is the study's own"),

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tfdarts import recipes, spaces, strategies, tasks
-from tfdarts.classifier import Classifier
+from tfdarts.classifier import Classifier, network_of
 from tfdarts.errors import UserError
 from tfdarts.genotype import Genotype
 from tfdarts.report.drawing import svgs
@@ -287,7 +287,7 @@ def evaluate(
     """
     if isinstance(model, (str, pathlib.Path)):
         model = load_trained(model)
-    network = model.network if isinstance(model, Classifier) else model
+    network = network_of(model)
     task = tasks.load(network.task)
     if network.task == "text":
         if data_dir is not None or batch_size is not None:

@@ -4,6 +4,11 @@ import keras
 import tensorflow as tf
 
 
+def network_of(model):
+    """The network of a space in a model that was saved or trained: within a `Classifier`, or the model itself."""
+    return model.network if isinstance(model, Classifier) else model
+
+
 @keras.saving.register_keras_serializable("tfdarts")
 class Classifier(keras.Model):
     """Class probabilities of a network, with its preprocessing inside if wanted.

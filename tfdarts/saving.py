@@ -6,7 +6,7 @@ import zipfile
 import keras
 
 from tfdarts import spaces
-from tfdarts.classifier import Classifier
+from tfdarts.classifier import network_of
 
 
 def load_model(path, ops=None, space=None):
@@ -31,7 +31,7 @@ def load_model(path, ops=None, space=None):
             model = keras.saving.load_model(path)
     except Exception as error:  # Keras raises many kinds for a damaged or foreign file
         raise ValueError(str(error).splitlines()[0]) from error
-    network = model.network if isinstance(model, Classifier) else model
+    network = network_of(model)
     if not isinstance(network, tuple(each.network_class for each in known)):
         raise ValueError("it is a Keras model, but not one that tfdarts saved")
     return model

@@ -9,7 +9,7 @@ import pathlib
 from absl import flags
 
 from tfdarts import api
-from tfdarts.classifier import Classifier
+from tfdarts.classifier import network_of
 from tfdarts.cli import flags as cli
 from tfdarts.cli import weights
 from tfdarts.errors import UserError
@@ -40,7 +40,7 @@ def convert(values, files):
         if len(files) != 1:
             raise UserError("give one model.keras to be written by --to_pytorch FILE")
         model = api.load_trained(files[0], values.ops)
-        network = model.network if isinstance(model, Classifier) else model
+        network = network_of(model)
         weights.check_told(network, values.arch, values.auxiliary)
         export.save(network, pathlib.Path(values.to_pytorch))
         return print(values.to_pytorch)

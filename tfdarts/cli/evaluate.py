@@ -15,7 +15,7 @@ import pathlib
 from absl import flags
 
 from tfdarts import api, approximation
-from tfdarts.classifier import Classifier
+from tfdarts.classifier import network_of
 from tfdarts.cli import flags as cli
 from tfdarts.cli import weights
 from tfdarts.errors import UserError
@@ -66,8 +66,8 @@ def evaluate(values, _):
         model = weights.network(values.model_path, values.arch, values.auxiliary, values.dataset, values.data)
     else:
         model = api.load_trained(values.model_path, values.ops, values.space)
-        weights.check_told(_network(model), values.arch, values.auxiliary)
-    network = _network(model)
+        weights.check_told(network_of(model), values.arch, values.auxiliary)
+    network = network_of(model)
     environment.configure()
     source, other = values.dataset, values.data
     if network.task == "text":
@@ -96,10 +96,6 @@ def evaluate(values, _):
         values.finetune_learning_rate,
         pathlib.Path(values.model_path).parent / "multipliers.json",
     )
-
-
-def _network(model):
-    return model.network if isinstance(model, Classifier) else model
 
 
 def _refuse(values, names, why):

@@ -6,7 +6,7 @@ import shlex
 
 from absl import flags
 
-from tfdarts import recipes, spaces, strategies
+from tfdarts import recipes, spaces, strategies, tasks
 from tfdarts.cli import flags as cli
 from tfdarts.cli import search, train
 from tfdarts.errors import UserError
@@ -38,12 +38,24 @@ def plan_of(values):
             searches[name] = settings_of(search, "search", words)
     train_words = (*base, *data, *shlex.split(values.train_flags))
     trained, drawn = settings_of(train, "train", train_words), settings_of(search, "search", (*base, *shared))
+    task = spaces.load(trained.space).task
+    source = tasks.load(task).SOURCE
     for name, settings in searches.items():
         if settings.space != trained.space:
             raise UserError(f"{name} searches the space {settings.space}, but the study is of {trained.space}")
+        searched, needed = settings.values[source], trained.values[source]
+        if searched != needed:
+            raise UserError(f"{name} searches on {searched}, the trainings are on {needed}: give --{source}")
     if values.select == "best" and any(strategy.drawn for strategy in found):
         raise UserError("--select best: random cells have no search that says which is best; leave random out of them")
-    task = spaces.load(trained.space).task
+    for name in ("select_epochs", "hold_out"):
+        if values.select == "best" and given(values, name):
+            raise UserError(f"--{name} is of short trainings, which --select best has none of; leave it out")
+    if task == "text" and given(values, "hold_out"):
+        raise UserError("--hold_out is of images; a text has a validation part of its own")
+    budget = plans.budget_of(values.budget)
+    if task == "text" and "multiply_adds" in budget:
+        raise UserError("--budget: multiply-adds are counted of image networks alone; give parameters<=N")
     if task == "images" and not 0 < values.hold_out < 1:
         raise UserError("--hold_out must lie between 0 and 1")
     alike = ("--split_seed", "0") if "split_seed" in trained.values else ()  # all runs are tested on the same images
@@ -57,7 +69,7 @@ def plan_of(values):
         hold_out=values.hold_out,
         train_seeds=values.train_seeds,
         random=values.random,
-        budget=plans.budget_of(values.budget),
+        budget=budget,
         train_words=(*train_words, *alike),
         search=drawn,
         train=trained,

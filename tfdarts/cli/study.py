@@ -84,7 +84,11 @@ def define():
 def study(values, _):
     """Performs the study that the flags describe, or goes on with one."""
     if values.resume is not None:
+        if given(values, "logdir"):
+            raise UserError("--resume goes on in the study's own folder; leave out --logdir")
         restore(values, pathlib.Path(values.resume))
+    if values.dry_run and (values.ray or values.ray_address):
+        raise UserError("--dry_run measures on this machine; leave out --ray, and give --jobs for how many run at once")
     plan, searches = plan_of(values)
     environment.configure()
     if values.dry_run:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts import api
-from tfdarts.classifier import Classifier
+from tfdarts.classifier import network_of
 from tfdarts.errors import UserError
 from tfdarts.export import check, formats, metadata, samples, signature
 
@@ -74,7 +74,7 @@ def main(folder):
     folder = pathlib.Path(folder)
     job = json.loads((folder / "job.json").read_text())
     model = api.load_trained(job["model_path"], job["ops"], job["space"])
-    network = model.network if isinstance(model, Classifier) else model
+    network = network_of(model)
     compared = dict(np.load(folder / "compared.npz"))
     ranges = dict(np.load(folder / "ranges.npz")) if job["quantize"] == "int8" else None
     column = job["format"], job["quantize"], job["raw"]

@@ -12,7 +12,7 @@ import tempfile
 import numpy as np
 
 from tfdarts import api
-from tfdarts.classifier import Classifier
+from tfdarts.classifier import network_of
 from tfdarts.errors import UserError
 from tfdarts.export import formats, metadata, samples
 
@@ -52,7 +52,7 @@ def export(
     module, output = formats.load(format, quantize), pathlib.Path(output)
     _check_output(output, format, module)
     model = api.load_trained(model_path, ops, space)
-    network = model.network if isinstance(model, Classifier) else model
+    network = network_of(model)
     if random_inputs and (quantize == "int8" or data or data_dir):
         raise UserError("--random_inputs takes the place of data; int8 needs data, of which it takes the ranges")
     source = None if random_inputs else samples.read(network, data, data_dir)

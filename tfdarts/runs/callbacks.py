@@ -11,6 +11,7 @@ import numpy as np
 
 from tfdarts.errors import UserError
 from tfdarts.runs import checkpoint
+from tfdarts.runs.signals import first_caught
 
 
 class Stopped(Exception):
@@ -101,22 +102,13 @@ class CheckpointCallback(keras.callbacks.Callback):
         """Time that the run has taken in all, without pauses."""
         return time.monotonic() - self.start
 
-    @contextlib.contextmanager
     def signals(self):
-        """While it is entered, the first SIGTERM or SIGINT asks for a stop; a second one kills."""
+        """A context in which the first SIGTERM or SIGINT asks for a stop; a second one kills."""
 
-        def handle(number, _):
+        def ask(number):
             self.signal = signal.Signals(number).name
-            for each in numbers:
-                signal.signal(each, signal.SIG_DFL)
 
-        numbers = (signal.SIGTERM, signal.SIGINT) if self.folder else ()
-        before = [signal.signal(number, handle) for number in numbers]
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before):
-                signal.signal(number, handler)
+        return first_caught(ask) if self.folder else contextlib.nullcontext()
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.values is not None:

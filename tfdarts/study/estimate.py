@@ -5,10 +5,10 @@ import subprocess
 import sys
 import time
 
-from tfdarts import recipes, spaces, strategies, tasks
+from tfdarts import api, spaces, strategies, tasks
 from tfdarts.runs import environment
 from tfdarts.spaces import genotypes
-from tfdarts.study.plan import BASELINE
+from tfdarts.study.plan import BASELINE, RANDOM
 from tfdarts.training import trainer
 
 _STEPS = 3  # that are measured after the first, which traces
@@ -32,7 +32,10 @@ def estimate(study, search_settings, jobs):
         seconds, memory = _search(settings)
         lines += [_line(f"{name}/search_{seed}", "search", start + seconds, memory) for seed in range(plan.seeds)]
     (cell, *_) = [cell for owner in study.owners() for cell in study.cells(owner)] or [None]
-    genotype = genotypes.load(cell.path, plan.train.space) if cell else _any_cell(plan)
+    if cell:
+        genotype = genotypes.load(cell.path, plan.train.space)
+    else:
+        (genotype,) = api.run_random(plan.search.but(strategy=RANDOM, samples=1))
     epochs = {"short": plan.select_epochs, "full": plan.train.values["epochs"]}
     (short, full), memory = _training(plan.train, genotype, epochs.values())
     for owner in study.owners():
@@ -55,13 +58,6 @@ def estimate(study, search_settings, jobs):
 
 def _line(name, kind, seconds, memory):
     return {"run": name, "kind": kind, "seconds": round(seconds), "peak_memory_estimate_bytes": memory}
-
-
-def _any_cell(plan):
-    """A cell to measure a training with, where the study draws none."""
-    space = spaces.load(plan.search.space)
-    strategy = strategies.load(recipes.own_strategy(plan.search.recipe, space))
-    return strategy.random(space, plan.search.but(strategy="random", samples=1, seed=0))[0]
 
 
 def _seconds_to_start():

@@ -1,8 +1,9 @@
 """Performs a study: starts what can be started, until nothing is left."""
 
 import concurrent.futures
-import contextlib
 import signal
+
+from tfdarts.runs.signals import first_caught
 
 
 class Interrupted(BaseException):
@@ -13,22 +14,8 @@ class Interrupted(BaseException):
         self.number = number
 
 
-@contextlib.contextmanager
-def signals():
-    """While it is entered, SIGTERM and SIGINT raise `Interrupted`; a second one kills, as ever."""
-    numbers = (signal.SIGTERM, signal.SIGINT)
-
-    def handle(number, _):
-        for each in numbers:
-            signal.signal(each, signal.SIG_DFL)
-        raise Interrupted(number)
-
-    before = [signal.signal(number, handle) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before):
-            signal.signal(number, handler)
+def _interrupt(number):
+    raise Interrupted(number)
 
 
 def perform(study, workers, progress):
@@ -47,7 +34,7 @@ def perform(study, workers, progress):
     """
     failed, running = {}, {}
     progress.begin(run for run in study.runs() if study.finished(run))
-    with signals():
+    with first_caught(_interrupt):
         try:
             while True:
                 busy = {run.name for run in running.values()}

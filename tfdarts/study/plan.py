@@ -1,7 +1,6 @@
 """What a study does: which searches, which choice between what they find, which trainings."""
 
 import dataclasses
-import json
 import pathlib
 import re
 
@@ -179,8 +178,8 @@ class Study:
         """The cells of a strategy, or the random ones, that there are; those above the budget are left out."""
         strategies = {strategy.name: strategy for strategy in self.plan.strategies if not strategy.drawn}
         if owner not in strategies:
-            paths = sorted((self.folder / "cells").glob(f"{owner}_*.json"), key=_number)
-            return [Cell(owner, _number(path), path) for path in paths]
+            count = self.plan.random if owner == BASELINE else self.plan.seeds
+            return [Cell(owner, number, self._drawn(owner, number)) for number in range(count)]
         searches = {seed: self.finished(self.search(strategies[owner], seed)) for seed in range(self.plan.seeds)}
         found = [Cell(owner, seed, place / "genotype.json") for seed, place in searches.items() if place]
         return [cell for cell in found if self.affordable(genotypes.load(cell.path, self.plan.train.space))]
@@ -230,15 +229,19 @@ class Study:
             settings = settings.but(**space.options_of(genotype))
             self._costs[text] = trainer.costs(space, task, inputs, genotype, settings)
             environment.forget(0)
-        return all(self._costs[text].get(name, 0) <= most for name, most in self.plan.budget.items())
+        return all(self._costs[text][name] <= most for name, most in self.plan.budget.items())
 
     def _draws(self):
         """Which random cells there are to be: whose, how many, by which seed."""
         drawn = [(strategy.name, self.plan.seeds, 1) for strategy in self.plan.strategies if strategy.drawn]
         return [*drawn, (BASELINE, self.plan.random, 0)]
 
+    def _drawn(self, owner, number):
+        """The file of a random cell."""
+        return self.folder / "cells" / f"{owner}_{number}.json"
+
     def _draw(self, owner, count, seed):
-        paths = [self.folder / "cells" / f"{owner}_{number}.json" for number in range(count)]
+        paths = [self._drawn(owner, number) for number in range(count)]
         if all(path.is_file() for path in paths):
             return
         limit = count * _DRAWS_PER_CELL + 1 if self.plan.budget else count
@@ -257,10 +260,6 @@ class Study:
             path.write_text(genotype.to_json())
 
 
-def _number(path):
-    return int(re.search(r"_(\d+)$", path.stem)[1])
-
-
 def budget_of(text):
     """A budget from `"parameters<=100000,multiply_adds<=2e6"`, as a dictionary.
 
@@ -274,9 +273,3 @@ def budget_of(text):
             raise UserError(f"--budget {text}: write it as parameters<=100000,multiply_adds<=2e6, or one of the two")
         result[match[1]] = float(match[2])
     return result
-
-
-def to_json(plan):
-    """The plan as JSON text, in which equal plans are equal."""
-    shown = dataclasses.asdict(plan) | {"search": plan.search.to_config(), "train": plan.train.to_config()}
-    return json.dumps(shown, indent=2)
