@@ -53,12 +53,21 @@ def cifar_batches(batch_size):
     return Batches(images.train_batches(images.random_images(4096, (32, 32, 3), 10), batch_size, 0))
 
 
-def measure(kind, make_step, batch, batches, steps, variables, functions, pure):
-    """Runs `steps` steps after the first and returns the line to print."""
+def measure(kind, learner, batch, batches, steps, functions, pure):
+    """Runs `steps` steps of a `Learner` after the first and returns the line to print.
+
+    Args:
+        kind: str, of the step.
+        batch: function without arguments, what a step is given.
+        batches: `Batches`, the time of which is taken.
+        functions: whose graphs are counted too.
+        pure: function without arguments, a step without its update; or None.
+    """
     import tensorflow as tf
 
-    step, data = tf.function(make_step(), autograph=False), batch()
-    step.get_concrete_function(data)
+    traced_step, data = tf.function(learner.train_step, autograph=False), batch()
+    learner.stepping(traced_step.get_concrete_function)(data)
+    step, variables = learner.stepping(traced_step), learner.network.trainable_variables
     traced = resident_bytes()
     tf.print(step(data)["loss"], output_stream=sys.stderr)
     first = seconds_since_process_start()
@@ -68,7 +77,7 @@ def measure(kind, make_step, batch, batches, steps, variables, functions, pure):
         step(batch())["loss"].numpy()
         times.append(time.perf_counter() - start)
     waited = batches.waited / sum(times)
-    graphs = [f.graph for function in (step, *functions) for f in function._list_all_concrete_functions()]
+    graphs = [f.graph for function in (traced_step, *functions) for f in function._list_all_concrete_functions()]
     line = {
         "program": "tfdarts",
         "step": kind,

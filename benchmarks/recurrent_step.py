@@ -42,11 +42,10 @@ def one_kind(args):
     functions["second_order"] = functions["first_order"]
     return measure.measure(
         args.only,
-        lambda: darts.train_step,
+        darts,
         batches.next,
         batches,
         args.steps,
-        supernet.trainable_variables,
         functions[args.only],
         None,
     )

@@ -44,18 +44,17 @@ def one_kind(args):
     functions = {"weights": [darts._both], "first_order": [darts._both, darts._architecture]}
     functions["second_order"] = functions["first_order"]
 
-    weights, batch = optimizers.flatten(supernet.trainable_variables), batches.next()
+    weights, statistics, batch = darts.weights_vector(), darts.statistics(), batches.next()
 
     def pure():  # loss, gradients and new statistics of a weight step, without the optimizer
-        darts._both(weights, darts.alphas.value, ((*batch, {}), None))
+        darts._both(weights, darts.alphas.value, ((*batch, {}), None), statistics)
 
     line = measure.measure(
         args.only,
-        lambda: darts.train_step,
+        darts,
         lambda: (batches.next(), batches.next()),
         batches,
         args.steps,
-        supernet.trainable_variables,
         functions[args.only],
         pure if args.only == "weights" else None,
     )

@@ -28,9 +28,7 @@ def one_kind(args):
     training = Trainer(network, task, optimizers.Sgd(0.025, 0.9, 3e-4, 5.0), epochs=600)
     training.epoch.assign(300)
     batches = measure.cifar_batches(args.batch_size)
-    return measure.measure(
-        "train", lambda: training.train_step, batches.next, batches, args.steps, network.trainable_variables, [], None
-    )
+    return measure.measure("train", training, batches.next, batches, args.steps, [], None)
 
 
 if __name__ == "__main__":

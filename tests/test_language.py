@@ -200,10 +200,10 @@ def test_training_trajectory(floatx):
     sgd = optimizers.Sgd(float(arrays["lr"]), 0.0, options["weight_decay"], float(arrays["clip"]))
     training = AveragedTrainer(net, task, sgd)
     tolerance, row = 2e-7 if floatx == "float64" else 1e-5, 0
-    step = tf.function(training.train_step, autograph=False)
+    step = training.stepping(tf.function(training.train_step, autograph=False))
     for k, length in enumerate(arrays["seq_lens"]):
         if k == arrays["n_sgd_steps"]:
-            for key, value in by_name(net, optimizers.flatten(net.trainable_variables)).items():
+            for key, value in by_name(net, training.weights_vector()).items():
                 reference.close(value, arrays[f"after_sgd_{key}"], tolerance, key)
             training.averaging.assign(1)
         scale = tf.constant(length / bptt, floatx)
@@ -213,7 +213,7 @@ def test_training_trajectory(floatx):
         result = step((tokens, targets, scale, tf.constant(row == 0)))
         reference.close(result["loss"], arrays["raw_losses"][k], tolerance)
         row += length
-    for key, value in by_name(net, optimizers.flatten(net.trainable_variables)).items():
+    for key, value in by_name(net, training.weights_vector()).items():
         reference.close(value, arrays[f"after_asgd_{key}"], tolerance, key)
     for key, value in by_name(net, training.average.value).items():
         reference.close(value, arrays[f"asgd_average_{key}"], tolerance, key)

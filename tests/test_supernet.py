@@ -192,8 +192,10 @@ def test_weight_step_after_the_architecture_step(search):
     darts = search.reset("second")
     train, valid = search.batches["train"], search.batches["valid"]
     # Its parts are compiled; the step as a whole once, to see that this makes no difference.
-    step = tf.function(darts.train_step, autograph=False) if search.dtype == "float32" else darts.train_step
+    compiled = darts.stepping(tf.function(darts.train_step, autograph=False))
+    step = compiled if search.dtype == "float32" else darts.train_step
     step((train, valid))
+    darts.settle()
     np.testing.assert_allclose(darts.alphas, pair("second_order/alphas", suffix="_after_adam"), rtol=0, atol=1e-6)
     got = search.by_name(search.weights())
     reference.close(got, reference.group(EXPECTED, "weight_step/weights_after/"), search.tight)
@@ -266,8 +268,7 @@ def test_moving_statistics_of_the_authors_four_passes(search):
     after, _, _ = optimizers.adam(alphas, result.value, adam.m.value, adam.v.value, 1, *HYPER)
     for w, a in ((weights, alphas), (passes[0], alphas), (passes[1], alphas), (weights, after)):
         gradient, _, (_, _, state) = build.both(darts, w, a, train)
-        for variable, value in zip(search.net.non_trainable_variables, state):
-            variable.assign(value)
+        darts.set_statistics(state)
     stored = reference.load("supernet/bn_state")
     expected = reference.group(stored, "after_second_order_search_step/")
     scalars = {name: expected.pop(name) for name in ("eval_valid_logits", "eval_valid_loss")}

@@ -229,72 +229,76 @@ class Darts(Learner):
         self.mask.assign(np.concatenate([mask[name].ravel() for name in self.shapes]).astype(float))
         self.kept.assign(np.concatenate([kept[name] for name in self.shapes]).astype(float))
 
-    def pass_on(self, weights, mixing, inputs):
+    def pass_on(self, weights, mixing, inputs, statistics=None):
         """Runs the supernet in training.
 
         Args:
             weights: one vector.
             mixing: dictionary from table to mixing weights.
             inputs: what `task.inputs` gave.
+            statistics: as in `Call`.
 
         Returns:
-            The loss, the `Pass`, and the new values of the network's other variables.
+            The loss, the `Pass`, and the new values of the network's other variables, as `Call.state` has them.
         """
-        call = Call(self.supernet, weights, mixing)
+        call = Call(self.supernet, weights, mixing, statistics=statistics)
         total, result = self.task.loss(call, inputs)
         return total, result, call.state
 
-    def both_gradients(self, weights, alphas, batch):
+    def both_gradients(self, weights, alphas, batch, statistics=None):
         """Gradients for weights and architecture, then the `Pass` without labels, and the network's other variables.
 
         Args:
             weights, alphas: vectors.
             batch: what `task.inputs` gave, and the `Moment`.
+            statistics: as in `Call`.
         """
         inputs, moment = batch
         with tf.GradientTape() as tape:
             tape.watch([weights, alphas])
-            loss, result, state = self.pass_on(weights, self.mixing_of(alphas, moment), inputs)
+            loss, result, state = self.pass_on(weights, self.mixing_of(alphas, moment), inputs, statistics)
         return *tape.gradient(loss, [weights, alphas]), (result._replace(labels=None), state)
 
-    def architecture_gradient(self, weights, alphas, batch):
+    def architecture_gradient(self, weights, alphas, batch, statistics=None):
         """Gradient for the architecture; then the loss without penalties, and what is carried on."""
         inputs, moment = batch
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(alphas)
-            loss, result, _ = self.pass_on(weights, self.mixing_of(alphas, moment), inputs)
+            loss, result, _ = self.pass_on(weights, self.mixing_of(alphas, moment), inputs, statistics)
         return tape.gradient(loss, alphas), (result.loss, result.carry)
 
-    def perturbed_gradient(self, weights, alphas, batch):
+    def perturbed_gradient(self, weights, alphas, batch, statistics=None):
         """Gradient for the weights under perturbed mixing weights; then as `both_gradients`."""
         inputs, moment = batch
         mixing = self.mixing_of(alphas, moment)
 
         def loss_of(changed):
-            return self.task.loss(Call(self.supernet, weights, mixing | changed), inputs, training=False)[0]
+            call = Call(self.supernet, weights, mixing | changed, statistics=statistics)
+            return self.task.loss(call, inputs, training=False)[0]
 
         for part in self._hooks["perturb"]:
             mixing = mixing | part.perturb(self.of_operations(mixing), loss_of, moment)
         mixing = tf.nest.map_structure(tf.stop_gradient, mixing)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            loss, result, state = self.pass_on(weights, mixing, inputs)
+            loss, result, state = self.pass_on(weights, mixing, inputs, statistics)
         return tape.gradient(loss, weights), (result._replace(labels=None), state)
 
-    def hypergradient(self, weights, train, valid, scale=1.0):
+    def hypergradient(self, weights, train, valid, scale=1.0, statistics=None):
         """Gradient for the architecture parameters, and of the pass on validation data the loss and what it carries on.
 
         Args:
             weights: one vector.
             train, valid: of either batch what `task.inputs` gave, and the `Moment`.
             scale: of the learning rate, as in `descend`.
+            statistics: as in `Call`.
         """
         alphas, sgd = self.alphas.value, self.weight_optimizer
         if self.order == "first":
-            return self._architecture(weights, alphas, valid)
+            return self._architecture(weights, alphas, valid, statistics)
         result = hypergradient.second_order(
-            self._both,
-            lambda *arguments: self._architecture(*arguments)[0],
+            lambda *arguments: self._both(*arguments, statistics),
+            lambda *arguments: self._architecture(*arguments, statistics)[0],
             weights,
             alphas,
             sgd.buffer.value,
@@ -325,18 +329,17 @@ class Darts(Learner):
 
     def train_step(self, data):
         self.step.assign_add(1)
-        weights, scale = self.weights_vector(), self.task.rate_scale(data[0])
+        weights, statistics, scale = self.weights_vector(), self.statistics(), self.task.rate_scale(data[0])
         if self.order != "weights" and not self.warming_up:
             train, valid = (self._inputs(data[part], part, penalized=False) for part in (TRAIN, VALID))
-            gradient, (valid_loss, carried) = self.hypergradient(weights, train, valid, scale)
+            gradient, (valid_loss, carried) = self.hypergradient(weights, train, valid, scale, statistics)
             self.valid_loss_metric.update_state(valid_loss)
             self.task.keep(carried, VALID)
             self.step_architecture(gradient)
-        gradient, result, state = self._weight_pass(weights, self._inputs(data[TRAIN], TRAIN))
+        gradient, result, state = self._weight_pass(weights, self._inputs(data[TRAIN], TRAIN), statistics)
         self.descend(weights, gradient, scale)
         self.task.keep(result.carry)
-        for variable, value in zip(self.supernet.non_trainable_variables, state):
-            variable.assign(value)
+        self.set_statistics(state)
         self.update_metrics(result)
         return self.results()
 
@@ -346,11 +349,11 @@ class Darts(Learner):
         )
         return inputs, self.moment(part)
 
-    def _weight_pass(self, weights, batch):
+    def _weight_pass(self, weights, batch, statistics):
         if self._hooks["perturb"]:
-            gradient, (result, state) = self._perturbed(weights, self.alphas.value, batch)
+            gradient, (result, state) = self._perturbed(weights, self.alphas.value, batch, statistics)
         else:
-            gradient, _, (result, state) = self._both(weights, self.alphas.value, batch)
+            gradient, _, (result, state) = self._both(weights, self.alphas.value, batch, statistics)
         (_, labels, *_), _ = batch
         return gradient, result._replace(labels=labels), state
 

@@ -12,7 +12,8 @@ from tfdarts import optimizers
 from tfdarts.options import OptionError
 from tfdarts.tasks.base import VALID
 from tfdarts.training.job import Job
-from tfdarts.training.learner import Call, InPlace, Learner, assign
+from tfdarts.training.learner import Call, Learner
+from tfdarts.training.vectors import assign
 
 # What random numbers are for: each draws from a stream of its own.
 _SHARED, _CONTROLLER, _DERIVE, _DROPOUT = range(1, 5)
@@ -115,8 +116,8 @@ class Enas(Learner):
     def _shared_step(self, batch):
         arc = self.controller(self.stream(_SHARED), uniform=not self.policy.updates).arc
         draw = functools.partial(self.stream, _DROPOUT - self.task.dropout_stream)
-        gradient, result = self.weight_gradient(self.task.inputs(self.network, batch, draw), arc)
-        self.descend(self.weights_vector(), gradient, count=self._shared_count())
+        weights, gradient, result = self.weight_gradient(self.task.inputs(self.network, batch, draw), arc)
+        self.descend(weights, gradient, count=self._shared_count())
         self.task.keep(result.carry)
         self.update_metrics(result)
         return tf.no_op()
@@ -133,9 +134,7 @@ class Enas(Learner):
 
     def architecture_call(self, arc):
         """The network for an architecture, as a reward runs it: nothing that it would change in training changes."""
-        if self.network.shares_statistics:  # it is normalised by the batch, which would move the statistics
-            return Call(self.network, self.weights_vector(), arc)
-        return InPlace(self.network, arc)
+        return Call(self.network, self.weights_vector(), arc, statistics=self.statistics())
 
     def _controller_step(self, batch, position):
         """REINFORCE on one drawn architecture: `position` counts them from 0 in an epoch."""
@@ -186,6 +185,7 @@ class Enas(Learner):
 
     def derive(self, count):
         """Draws `count` architectures, scores each on the held-out batch; the same weights give the same `Derived`."""
+        self.settle()
         uniform = not self.policy.updates
         drawn = [self._numpy_score(number, uniform) for number in range(count)]
         others = [] if uniform else [self._numpy_score(count + number, True)[1] for number in range(count)]

@@ -65,7 +65,7 @@ class Task(keras.layers.Layer):
         """Runs the network.
 
         Args:
-            call: `Call` or `InPlace`.
+            call: `training.learner.Call`.
             inputs: what `inputs` gave.
             training: False to drop nothing, and to normalise as a test does.
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfdarts import optimizers
 from tfdarts.tasks.base import TRAIN
+from tfdarts.training import vectors
 
 
 class Call:
@@ -14,47 +15,42 @@ class Call:
 
     Attributes:
         network: the model.
-        state: after a call, the new values of the network's non-trainable variables; None before it.
+        state: after a call, the new values of the network's non-trainable variables, as vectors (`vectors.join`); None
+            before it.
 
     Args:
-        weights: all trainable weights as one vector.
+        weights: all trainable weights as one vector; None for the network's own variables.
         architecture: further arguments of the network behind its inputs: mixing weights, say.
+        statistics: its other variables, as vectors (`vectors.join`); None for the network's own.
     """
 
-    def __init__(self, network, weights, *architecture):
-        self.network, self.weights, self.architecture, self.state = network, weights, architecture, None
+    def __init__(self, network, weights=None, *architecture, statistics=None):
+        self.network, self.weights, self.architecture = network, weights, architecture
+        self.statistics, self.state = statistics, None
 
     def __call__(self, *inputs, **options):
-        variables = self.network.trainable_variables
-        results, self.state = self.network.stateless_call(
-            optimizers.unflatten(self.weights, variables),
-            [v.value for v in self.network.non_trainable_variables],
+        variables, others = self.network.trainable_variables, self.network.non_trainable_variables
+        own, statistics = self.weights is None, self.statistics
+        results, state = self.network.stateless_call(
+            [v.value for v in variables] if own else optimizers.unflatten(self.weights, variables),
+            [v.value for v in others] if statistics is None else vectors.cut(statistics, others),
             *inputs,
             *self.architecture,
             **options,
         )
+        self.state = vectors.join(state)
         return results
-
-
-class InPlace:
-    """Like `Call`, on the network's own variables, which a call in training may change.
-
-    Args:
-        network: the model.
-        architecture: as in `Call`.
-    """
-
-    def __init__(self, network, *architecture):
-        self.network, self.architecture = network, architecture
-
-    def __call__(self, *inputs, **options):
-        return self.network(*inputs, *self.architecture, **options)
 
 
 class Learner(keras.Model):
     """A model that steps a network's weights, trained by `fit`.
 
     Restoring its variables and the position in the data resumes training exactly.
+
+    A compiled step works on vectors of all weights and statistics (`vectors.Vectors`). The network's own variables are
+    brought up to date when someone asks for `network` or `state()`, at the end of an epoch before any callback's
+    `on_epoch_end`, before validation and tests, and when `fit` ends: a callback that looks at them within an epoch goes
+    through `model.network`.
 
     Args:
         network: built model, whose trainable variables are stepped.
@@ -67,6 +63,7 @@ class Learner(keras.Model):
     def __init__(self, network, task, optimizer, seed=0, epochs=1, **kwargs):
         super().__init__(**kwargs)
         self.network, self.task, self.weight_optimizer = network, task, optimizer
+        self._vectors = vectors.Vectors(network)
         self.seed, self.epochs = seed, epochs
         optimizer.build(sum(math.prod(v.shape) for v in network.trainable_variables))
         self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
@@ -89,13 +86,83 @@ class Learner(keras.Model):
         """Seed of the random numbers of this step's pass on a training or a validation batch, two integers."""
         return self.task.draw(self.seed, self.step.value, part)
 
+    @property
+    def network(self):
+        """The network, its variables up to date."""
+        self.settle()
+        return vars(self).get("network")
+
+    @network.setter
+    def network(self, network):
+        vars(self)["network"] = network  # the name that checkpoints know it by
+
+    def settle(self):
+        """Brings the network's own variables up to date, unless a step is being traced."""
+        known = vars(self).get("_vectors")
+        if known is not None and not tf.inside_function():
+            known.settle()
+
+    def stepping(self, function):
+        """A function that takes compiled steps, which may be called once it went through here.
+
+        Args:
+            function: a graph with `train_step` in it, or what traces one.
+        """
+
+        def step(*arguments):
+            with self._vectors.lead():
+                return function(*arguments)
+
+        return step
+
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            self.train_function = self.stepping(self.train_function)
+
+    def fit(self, *args, callbacks=None, **options):
+        try:
+            return super().fit(*args, callbacks=[Settle(), *(callbacks or ())], **options)
+        finally:
+            self.settle()
+
+    def evaluate(self, *args, **options):
+        self.settle()
+        return super().evaluate(*args, **options)
+
+    @property
+    def _on_vectors(self):
+        return self._vectors.stepping and tf.inside_function()
+
     def weights_vector(self):
         """All trainable weights of the network as one vector."""
+        if self._on_vectors:
+            return self._vectors.weights.value()
         return optimizers.flatten(self.network.trainable_variables)
+
+    def statistics(self):
+        """The network's other variables as vectors, one for each dtype."""
+        if self._on_vectors:
+            return tuple(vector.value() for vector in self._vectors.statistics)
+        return vectors.join(self.network.non_trainable_variables)
 
     def set_weights_vector(self, weights):
         """Sets the network's trainable variables from one vector."""
-        assign(self.network.trainable_variables, weights)
+        if self._on_vectors:
+            self._vectors.weights.assign(weights)
+        elif tf.inside_function():
+            raise RuntimeError("A graph of `train_step` is called through `Learner.stepping`.")
+        else:
+            vectors.assign(self.network.trainable_variables, weights)
+
+    def set_statistics(self, statistics):
+        """Sets the network's other variables from what `Call.state` gives."""
+        if self._on_vectors:
+            self._vectors.assign_statistics(statistics)
+        else:
+            others = self.network.non_trainable_variables
+            for variable, value in zip(others, vectors.cut(statistics, others)):
+                variable.assign(value)
 
     def whole_gradient(self, gradient):
         """What a vector of gradients becomes before it is used: the one place for averaging over devices, or scaling.
@@ -105,20 +172,22 @@ class Learner(keras.Model):
         return gradient
 
     def weight_gradient(self, inputs, *architecture):
-        """Runs the network on its own variables, in training.
+        """Runs the network on its weights as they are, in training, which may change its other variables.
 
         Args:
             inputs: what `task.inputs` gave.
             architecture: as in `Call`.
 
         Returns:
-            The gradient of the task's loss for the weights, as one vector, and the `Pass`.
+            The weights, the gradient of the task's loss for them, each as one vector, and the `Pass`.
         """
-        variables = self.network.trainable_variables
-        with tf.GradientTape() as tape:
-            total, result = self.task.loss(InPlace(self.network, *architecture), inputs)
-        gradients = tape.gradient(total, [v.value for v in variables], unconnected_gradients="zero")
-        return optimizers.flatten(gradients), result
+        weights = self.weights_vector()
+        call = Call(self.network, weights, *architecture, statistics=self.statistics())
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
+            total, result = self.task.loss(call, inputs)
+        self.set_statistics(call.state)
+        return weights, tape.gradient(total, weights, unconnected_gradients="zero"), result
 
     def descend(self, weights, gradient, scale=1.0, count=None):
         """One step of the weights.
@@ -137,8 +206,8 @@ class Learner(keras.Model):
         return weights
 
     def evaluated_network(self):
-        """The network that validation and tests run: a `Call` or `InPlace`."""
-        return InPlace(self.network)
+        """The network that validation and tests run, a `Call`."""
+        return Call(self.network)
 
     @property
     def over(self):
@@ -152,7 +221,9 @@ class Learner(keras.Model):
 
     def forget_graphs(self):
         """Lets go of what was traced, and of its memory; a further step traces it anew."""
+        self.settle()
         self.train_function = self.test_function = None
+        self._vectors = vectors.Vectors(self.network)
 
     def test_step(self, data):
         self.task.test(self.evaluated_network(), data, self.update_metrics)
@@ -170,13 +241,18 @@ class Learner(keras.Model):
         return self.task.with_derived(values)
 
     def state(self):
-        """Every variable, in an order that depends on the program alone: the network's, the optimizers', metrics."""
+        """Every variable, in an order that depends on the program alone: the network's, the optimizers', metrics.
+
+        The network's are up to date, and may be assigned to.
+        """
+        self.settle()
         variables = {id(v): v for v in self.variables}
         variables |= {id(v): v for metric in self.metrics for v in metric.variables}
         return list(variables.values())
 
 
-def assign(variables, vector):
-    """Sets variables from one vector of all their values."""
-    for variable, value in zip(variables, optimizers.unflatten(vector, variables)):
-        variable.assign(value)
+class Settle(keras.callbacks.Callback):
+    """Brings a `Learner`'s network up to date at the end of an epoch, before other callbacks look at it."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.settle()

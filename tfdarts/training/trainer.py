@@ -32,8 +32,8 @@ class Trainer(Learner):
     def train_step(self, data):
         self.step.assign_add(1)
         inputs = self.task.inputs(self.network, data, self.draw, progress=lambda: self.progress)
-        gradient, result = self.weight_gradient(inputs)
-        self.descend(self.weights_vector(), gradient, self.task.rate_scale(data))
+        weights, gradient, result = self.weight_gradient(inputs)
+        self.descend(weights, gradient, self.task.rate_scale(data))
         self.task.keep(result.carry)
         self.update_metrics(result)
         return self.results()
