@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdarts import collectives
+
 BN_MOMENTUM = 0.9  # Keras's convention; PyTorch calls the same thing 0.1
 BN_EPSILON = 1e-5
 
@@ -106,7 +108,8 @@ def batch_norm(x, gain, offset, statistics=(None, None), training=True, share=1.
         A map shaped like `x`, and in training the new mean and variance, into which the unbiased variance goes.
     """
     mean, variance = statistics
-    if x.dtype == tf.float32:
+    shared = training and collectives.replicas() > 1
+    if x.dtype == tf.float32 and not shared:
         return tf.compat.v1.nn.fused_batch_norm(
             x,
             gain,
@@ -119,10 +122,14 @@ def batch_norm(x, gain, offset, statistics=(None, None), training=True, share=1.
         )
     new_mean, new_variance = mean, variance
     if training:
-        count = tf.cast(tf.size(x) / x.shape[-1], x.dtype)
-        # Not tf.nn.moments: it stops the gradient at the mean, so that second derivatives come out wrong.
-        mean = tf.reduce_mean(x, [0, 1, 2])
-        variance = tf.reduce_mean(tf.square(x - mean), [0, 1, 2])
+        if shared:
+            mean, variance, count = collectives.moments(x, [0, 1, 2])
+            mean, variance = (tf.reshape(y, [x.shape[-1]]) for y in (mean, variance))
+        else:
+            count = tf.cast(tf.size(x) / x.shape[-1], x.dtype)
+            # Not tf.nn.moments: it stops the gradient at the mean, so that second derivatives come out wrong.
+            mean = tf.reduce_mean(x, [0, 1, 2])
+            variance = tf.reduce_mean(tf.square(x - mean), [0, 1, 2])
         new_mean, new_variance = mean, variance * count / tf.maximum(count - 1, 1)
         if share != 1.0:
             old_mean, old_variance = statistics

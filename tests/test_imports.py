@@ -21,6 +21,7 @@ FLOORS = [
         "genotype",
         "options",
         "backend",
+        "collectives",
         "ops",
     },
     {"runs.environment", "pickled"},

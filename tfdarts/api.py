@@ -99,7 +99,7 @@ def search(
         raise UserError("random architectures need no search; call tfdarts.random_genotypes")
     given = options | ({} if strategy is None else {"strategy": strategy})
     settings = recipes.resolve(recipe, "search", _with_name(data, given, recipes.space_of(recipe, space)), space)
-    environment.configure(settings.values["seed"], settings.values["deterministic"])
+    environment.configure(**settings.pick(environment.configure))
     where = spaces.load(settings.space)
     source, settings = _read(where, data, None, settings)
     job = strategies.load(settings.strategy).job(where, source, settings, parts)
@@ -219,7 +219,7 @@ def train(
     space = space or (genotype.space if genotype else None)
     settings = recipes.resolve(recipe, "train", _with_name(data, options, recipes.space_of(recipe, space)), space)
     settings = settings.but(**spaces.load(settings.space).options_of(genotype)) if genotype else settings
-    environment.configure(settings.values["seed"], settings.values["deterministic"])
+    environment.configure(**settings.pick(environment.configure))
     where = spaces.load(settings.space)
     source, settings = _read(where, data, test, settings)
     job = trainer.job(where, source, genotype, settings)

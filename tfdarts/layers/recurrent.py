@@ -7,6 +7,7 @@ before the batch, if any, are cells that run side by side with kernels of their 
 
 import tensorflow as tf
 
+from tfdarts import collectives
 from tfdarts.genotype import NONE
 from tfdarts.layers.choices import heaviest
 from tfdarts.ops.common import BN_EPSILON, BN_MOMENTUM
@@ -98,9 +99,12 @@ def normalized(x, statistics, training):
     if not training:
         mean, variance = tf.unstack(tf.expand_dims(statistics, -2))
         return (x - mean) * tf.math.rsqrt(variance + BN_EPSILON), None
-    mean = tf.reduce_mean(x, -2, keepdims=True)
-    variance = tf.reduce_mean(tf.square(x - mean), -2, keepdims=True)
-    count = tf.cast(tf.shape(x)[-2], x.dtype)
+    if collectives.replicas() > 1:
+        mean, variance, count = collectives.moments(x, [x.shape.rank - 2])
+    else:
+        mean = tf.reduce_mean(x, -2, keepdims=True)
+        variance = tf.reduce_mean(tf.square(x - mean), -2, keepdims=True)
+        count = tf.cast(tf.shape(x)[-2], x.dtype)
     moments = tf.squeeze(tf.stack([mean, variance * (count / tf.maximum(count - 1, 1))]), -2)
     return (x - mean) * tf.math.rsqrt(variance + BN_EPSILON), tf.stop_gradient(moments)
 

@@ -1,16 +1,33 @@
 """What is set for the whole process: commands and the API do it, importing the package does not."""
 
+import json
+import os
+
 import keras
 import tensorflow as tf
 
+from tfdarts.errors import UserError
 
-def configure(seed=0, deterministic=None):
+ALL = "all"  # of the option `devices`
+_joined = []  # what keeps this process in its cluster
+
+
+def configure(*, seed=0, deterministic=None, devices="1"):
     """Sets the process up: Grappler off (half of the first step's time, no gain measured), determinism, the seed.
+
+    A process whose environment has a `TF_CONFIG` with several workers joins their cluster, and waits for the others.
 
     Args:
         seed: int.
         deterministic: whether kernels must give the same bits twice; None for yes without a GPU, no with one.
+        devices: how many devices of this machine are to share a step; `"all"` for all its GPUs.
+
+    Raises:
+        UserError: if there are not so many devices, or TensorFlow has started without them.
     """
+    _take(devices)
+    if cluster()[1] > 1 and not _joined:
+        _join()
     keras.utils.set_random_seed(seed)
     # Exact second derivatives in a tf.function come out wrong with this setting (TensorFlow 2.21; seen with max
     # pooling). First derivatives, all that the library takes, are the same; do not add an exact Hessian under it.
@@ -19,6 +36,69 @@ def configure(seed=0, deterministic=None):
         deterministic = not tf.config.list_physical_devices("GPU")
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def cluster():
+    """This machine's number and how many machines share a run, by the environment's `TF_CONFIG`: `(0, 1)` without one.
+
+    Raises:
+        UserError: for a `TF_CONFIG` that cannot be read, or that has other tasks than workers.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    try:
+        config = json.loads(text or "{}")
+        tasks, task = config.get("cluster", {}), config.get("task", {})
+        workers = tasks.get("worker", [])
+        machine, kind = int(task.get("index", 0)), task.get("type", "worker")
+    except (ValueError, AttributeError, TypeError):
+        raise UserError(
+            "the environment variable TF_CONFIG is not JSON with a cluster and a task; mend or unset it"
+        ) from None
+    if len(workers) <= 1 and not set(tasks) - {"worker"}:
+        return 0, 1
+    if set(tasks) != {"worker"} or kind != "worker" or not 0 <= machine < len(workers):
+        raise UserError(
+            "TF_CONFIG must have a cluster of workers alone, and a task of type worker with its index; mend or unset it"
+        )
+    return machine, len(workers)
+
+
+def devices(wanted):
+    """The names of this machine's devices that share a step, as many as are wanted; after `configure`."""
+    machine, machines = cluster()
+    gpus = tf.config.list_logical_devices("GPU")
+    names = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
+    if machines > 1:  # all machines' devices are listed
+        names = [name for name in names if f"/task:{machine}/" in name]
+    return names[: len(gpus) or 1] if wanted == ALL else names[: int(wanted)]
+
+
+def _take(wanted):
+    """Sees to it that there are as many devices as are wanted: of a processor without GPUs, parts."""
+    if wanted == ALL:
+        return
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        if int(wanted) > len(gpus):
+            raise UserError(f"--devices {wanted} are more than the {len(gpus)} GPUs that TensorFlow sees here")
+        return
+    try:
+        if int(wanted) > 1:
+            parts = [tf.config.LogicalDeviceConfiguration()] * int(wanted)
+            tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
+    except RuntimeError:
+        if len(tf.config.list_logical_devices("CPU")) < int(wanted):
+            raise UserError(
+                f"TensorFlow has started in this process without --devices {wanted}; start another process for it"
+            ) from None
+
+
+def _join():
+    """Makes this process one of its cluster's workers."""
+    try:
+        _joined.append(tf.distribute.MultiWorkerMirroredStrategy())
+    except RuntimeError:
+        raise UserError("TensorFlow has started in this process without its TF_CONFIG; start another process") from None
 
 
 def exact_float32():

@@ -1,12 +1,15 @@
 """Keras's `fit` of a search or a training, from wherever its last checkpoint stands, to the same bits as in one go."""
 
+import contextlib
 import gc
 import sys
 import typing
 
 import keras
+import tensorflow as tf
 
-from tfdarts.runs import checkpoint
+from tfdarts.errors import UserError
+from tfdarts.runs import checkpoint, environment
 from tfdarts.runs.callbacks import CheckpointCallback, LearningRateCallback, MetricsCallback, Progress
 
 
@@ -39,7 +42,8 @@ def fit(folder, job, epochs, checkpoint_minutes, callbacks=()):
 
     Raises:
         Stopped: after SIGTERM or SIGINT, if there is a folder.
-        UserError: for a metric that is not finite, or a folder that cannot be written.
+        UserError: for a metric that is not finite, a folder that cannot be written, or a machine of the cluster that
+            has stopped.
     """
     stage, done = 1, checkpoint.newest_step(folder) if folder and job.following else 0
     while job.following and done > job.following.epoch * job.steps:
@@ -86,7 +90,9 @@ def _fit(folder, job, epochs, checkpoint_minutes, callbacks, values, seconds):
     metrics = MetricsCallback(folder, keep)
     callbacks = [LearningRateCallback(job.schedule, job.first), *job.callbacks, *callbacks, metrics, keep]
     common = {"shuffle": False, "verbose": verbosity(), "validation_data": job.validation}
-    with keep.signals():
+    if model.devices is not None:
+        model.devices.meet(epoch * steps + batch)
+    with keep.signals(), _cluster(folder):
         if batch:  # the rest of the epoch that was under way; its progress bar begins where it stopped
             first = [Progress(batch, steps), *callbacks]
             data = batches(epoch * steps + batch)
@@ -98,6 +104,21 @@ def _fit(folder, job, epochs, checkpoint_minutes, callbacks, values, seconds):
             ends = {"initial_epoch": epoch, "epochs": epochs}
             model.fit(data, steps_per_epoch=steps, callbacks=callbacks, **ends, **common)
     return Fitted(keep.seconds(), metrics.history, model)
+
+
+@contextlib.contextmanager
+def _cluster(folder):
+    """A context in which the end of another machine of the cluster is a sentence."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if "Collective ops is aborted" not in error.message:
+            raise
+        where = f" --resume {folder.folder}" if folder and environment.cluster()[0] == 0 else " --resume"
+        raise UserError(
+            "another machine of the cluster has stopped, and so has this one; go on from the last checkpoint with"
+            f"{where} once all are there again"
+        ) from error
 
 
 def verbosity():

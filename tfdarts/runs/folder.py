@@ -1,5 +1,6 @@
 """A run's folder: configuration, metrics, TensorBoard events; and what a resumed run may change."""
 
+import atexit
 import contextlib
 import datetime
 import json
@@ -8,12 +9,14 @@ import pathlib
 import platform
 import shutil
 import sys
+import tempfile
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfdarts.errors import UserError
+from tfdarts.runs import environment
 from tfdarts.version import __version__
 
 FORMAT = 1  # of `config.json`; it had no number before
@@ -98,7 +101,7 @@ class RunFolder:
         Raises:
             UserError: if the folder cannot be written.
         """
-        stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        logdir, stamp = _own(logdir), datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         try:
             folder = _new_folder(pathlib.Path(logdir) / FOLDERS[config["stage"]], stamp)
         except OSError as error:
@@ -118,7 +121,7 @@ class RunFolder:
             logdir: folder of all runs, or None.
             config: dictionary of options that become the run's; None to leave them as they are.
         """
-        folder = pathlib.Path(folder).resolve()
+        folder, logdir = pathlib.Path(folder).resolve(), _own(logdir)
         if logdir is not None:
             copy = pathlib.Path(logdir).resolve() / folder.parent.name / folder.name
             if copy != folder:
@@ -197,6 +200,17 @@ class RunFolder:
                     if json.loads(line)["epoch"] <= epoch:
                         kept.append(line + "\n")
             self.replace(path.name, "".join(kept).encode())
+
+
+def _own(logdir):
+    """Where this machine writes: of several that share a run, only the first keeps what it writes."""
+    machine, machines = environment.cluster()
+    if machine == 0:
+        return logdir
+    folder = tempfile.TemporaryDirectory(prefix="tfdarts-")
+    atexit.register(folder.cleanup)
+    print(f"machine {machine + 1} of {machines}: the first one keeps the run and says what it finds")
+    return folder.name
 
 
 def _new_folder(parent, stamp):

@@ -15,6 +15,15 @@ OPTIONS = {
         zero=True,
         resume="change",
     ),
+    "devices": Option(
+        "1",
+        "devices of this machine that share each step, each with a piece of the batch: a number, or all (its GPUs); "
+        "with TF_CONFIG, of each machine. Without a GPU the processor is divided, which is for trying it out",
+        resume="change",
+    ),
+    "sync_batchnorm": Option(
+        False, "let BatchNorm normalise by the whole batch where several devices share it, instead of by each's piece"
+    ),
     "jit_compile": Option(False, "compile the step by XLA; worth trying on a GPU, slow on a CPU"),
 }
 EPOCHS = Option(50, "passes over the training data", resume="grow")

@@ -235,6 +235,11 @@ class Derive(keras.callbacks.Callback):
 
 def check(values):
     """Raises OptionError for options of a search that do not go together."""
+    if values["devices"] != "1" or values["sync_batchnorm"]:
+        raise OptionError(
+            "--devices and --sync_batchnorm do not work with --strategy enas or random_ws, whose steps are on one "
+            "device; leave them out."
+        )
     if values["jit_compile"]:
         raise OptionError(
             "--jit_compile does not work with --strategy enas or random_ws: XLA cannot compile sampled paths; leave it "

@@ -30,6 +30,8 @@ class Task(keras.layers.Layer):
     Attributes:
         scores: names of what `scored` measures.
         overflowing: names of metrics that may be infinite in a sound run.
+        axes: of what `inputs` gives, which axis of each tensor is the batch's, None for none; for a dictionary, of all
+            names that it may have. Where several devices share a step, each gets a piece along it.
         dropout_stream: added to a draw's first number by the dropout that every task has.
     """
 

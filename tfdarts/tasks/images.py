@@ -22,6 +22,7 @@ class ImageTask(Task):
     """
 
     dropout_stream = 1  # 0 is drop-path's
+    axes = (0, 0, {"drop_path": 2, "dropout": 0, "skip_dropout": None})
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfdarts.spaces.recurrent.model import dropout_masks
+from tfdarts.spaces.recurrent.model import MASKS, dropout_masks
 from tfdarts.tasks.base import TRAIN, Pass, Task, cross_entropy
 
 
@@ -26,6 +26,7 @@ class TextTask(Task):
         reward_square: whether it is over the squared perplexity.
     """
 
+    axes = (1, 1, 0, {name: 0 for name in MASKS} | {"dropoute": None, "wdrop": None}, None)
     overflowing = ("perplexity",)  # of a loss above 88, which is finite itself: early on it may be so high
 
     def __init__(
@@ -56,14 +57,12 @@ class TextTask(Task):
         tokens, targets, _, first = batch
         hidden = self.hidden[part].value
         hidden = tf.where(tf.logical_or(first, restart), tf.zeros_like(hidden), hidden)
-        return tokens, targets, hidden, draw and draw(), tf.ones(()) if penalized else tf.zeros(())
+        masks = dropout_masks(self.rates, network.words, *hidden.shape, draw(), hidden.dtype) if draw else {}
+        return tokens, targets, hidden, masks, tf.ones(()) if penalized else tf.zeros(())
 
     def loss(self, call, inputs, training=True):
-        tokens, targets, hidden, draw, factor = inputs
-        masks = None
-        if training:
-            masks = dropout_masks(self.rates, call.network.words, *hidden.shape, draw, hidden.dtype)
-        logits, hidden, raw, dropped = call(tokens, hidden, masks=masks, training=True)
+        tokens, targets, hidden, masks, factor = inputs
+        logits, hidden, raw, dropped = call(tokens, hidden, masks=masks if training else None, training=True)
         loss = cross_entropy(logits, targets)
         penalty = self.beta * tf.reduce_mean(tf.square(raw[1:] - raw[:-1]))
         if self.alpha:

@@ -10,6 +10,8 @@ import tensorflow as tf
 from tfdarts.layers import recurrent
 from tfdarts.layers.dropout import dropout_factors
 
+MASKS = ("dropout", "dropoute", "dropouth", "dropouti", "dropoutx", "wdrop")
+
 
 def dropout_masks(rates, words, batch, units, seed, dtype):
     """Factors for the six kinds of dropout: 0 or 1 / (1 - rate), each drawn once for all time steps.
