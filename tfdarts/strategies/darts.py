@@ -23,6 +23,8 @@ from tfdarts.strategies.parts import (
     softmax,
 )
 from tfdarts.tasks.base import TRAIN, VALID
+from tfdarts.training import devices
+from tfdarts.training.devices import FIRST, GATHER, MEAN
 from tfdarts.training.job import Job
 from tfdarts.training.learner import Call, Learner
 
@@ -115,18 +117,12 @@ class Darts(Learner):
             )
         self.valid_loss_metric = keras.metrics.Mean(name="arch_loss")
         self.built = True
-        self._make_functions()
 
-    def _make_functions(self):
-        # Not inlined: a function that is called three times is instantiated once, not copied into the step.
-        options = {"autograph": False, "experimental_attributes": {"_noinline": True}}
-        self._both = tf.function(self.both_gradients, **options)
-        self._architecture = tf.function(self.architecture_gradient, **options)
-        self._perturbed = tf.function(self.perturbed_gradient, **options)
-
-    def forget_graphs(self):
-        super().forget_graphs()
-        self._make_functions()
+    def _make_passes(self):
+        axes, passed = (None, None, (self.task.axes, None), None), (self.merged_pass, FIRST)
+        self._both = self.shared(self.both_gradients, axes, (MEAN, MEAN, passed))
+        self._architecture = self.shared(self.architecture_gradient, axes, (MEAN, (MEAN, GATHER)))
+        self._perturbed = self.shared(self.perturbed_gradient, axes, (MEAN, passed))
 
     @property
     def progress(self):
@@ -354,8 +350,8 @@ class Darts(Learner):
             gradient, (result, state) = self._perturbed(weights, self.alphas.value, batch, statistics)
         else:
             gradient, _, (result, state) = self._both(weights, self.alphas.value, batch, statistics)
-        (_, labels, *_), _ = batch
-        return gradient, result._replace(labels=labels), state
+        inputs, _ = batch
+        return gradient, self.labelled(result, inputs), state
 
     def results(self):
         values = super().results()
@@ -447,7 +443,8 @@ def single(space, data, stream, stage, parts, candidates=None):
     back = next((part for part in parts if isinstance(part, robust_darts.Adaptive)), None)
     sgd = optimizers.Sgd(**space.weight_sgd(**settings.pick(space.weight_sgd)), decay_varies=back is not None)
     clip = sgd.grad_clip if space.clips_virtual_step else math.inf
-    model = search(supernet, task, sgd, clip, parts, stage.first_epoch * stream.steps, **settings.pick(search))
+    shared, first_step = devices.chosen(**settings.pick(devices.chosen)), stage.first_epoch * stream.steps
+    model = search(supernet, task, sgd, clip, parts, first_step, shared, **settings.pick(search))
     schedule = optimizers.schedule(**settings.pick(optimizers.schedule))
     states = back and back.states
     callbacks = (
@@ -492,6 +489,7 @@ def search(
     unrolled_clip,
     parts,
     first_step,
+    shared,
     *,
     unrolled,
     arch_learning_rate,
@@ -515,7 +513,8 @@ def search(
     options = clips | {"begin": arch_begin, "parts": parts, "decides": select == "perturbation"}
     if "eigenvalue" in asked(monitors, stop):
         options["remembers"] = {"delta": stop_delta, "start": stop_start}
-    model = Darts(supernet, task, sgd, order, adam, **options, seed=seed, epochs=epochs, first_step=first_step)
+    options |= {"seed": seed, "epochs": epochs, "devices": shared}
+    model = Darts(supernet, task, sgd, order, adam, **options, first_step=first_step)
     model.compile(jit_compile=jit_compile)
     return model
 

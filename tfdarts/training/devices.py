@@ -15,6 +15,16 @@ from tfdarts.runs import environment
 MEAN, FIRST, GATHER = "mean", "first", "gather"  # what becomes of each device's results
 
 
+class Shared:
+    """A pass that devices share, called as the function is; arguments as in `Devices.run`."""
+
+    def __init__(self, devices, function, axes, merges):
+        self.devices, self.function, self.axes, self.merges = devices, function, axes, merges
+
+    def __call__(self, *arguments):
+        return self.devices.run(self.function, arguments, self.axes[: len(arguments)], self.merges)
+
+
 class Devices:
     """The devices that share each pass.
 
@@ -85,6 +95,7 @@ class Devices:
 
     def _cut(self, arguments, axes):
         """The arguments of each of this machine's devices, and which share of the whole batch each of them has."""
+        arguments = tf.nest.map_structure(lambda x: None if x is None else tf.convert_to_tensor(x), arguments)
         tensors, first = tf.nest.flatten(arguments), self.machine * len(self.names)
         along = _like(arguments, axes)
         total = next(tf.shape(x)[axis] for x, axis in zip(tensors, along) if axis is not None)
@@ -164,7 +175,9 @@ def _call(function, arguments):
     )
     for output, known in zip(outputs, function.outputs):
         output.set_shape(known.shape)
-    return tf.nest.pack_sequence_as(function.structured_outputs, outputs)
+    given = iter(outputs)
+    structure = function.structured_outputs
+    return tf.nest.map_structure(lambda known: None if known is None else next(given), structure)
 
 
 def _merged(kind, parts, shares):

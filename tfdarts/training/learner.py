@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 
 from tfdarts import optimizers
-from tfdarts.tasks.base import TRAIN
+from tfdarts.tasks.base import TRAIN, Pass
 from tfdarts.training import vectors
+from tfdarts.training.devices import FIRST, GATHER, MEAN, Shared
 
 
 class Call:
@@ -58,13 +59,14 @@ class Learner(keras.Model):
         optimizer: `optimizers.Sgd` or `optimizers.Adam`, for the weights.
         seed: int, of all random numbers.
         epochs: int, over which `progress` rises.
+        devices: `devices.Devices` that share each pass; None for the one that TensorFlow chooses.
     """
 
-    def __init__(self, network, task, optimizer, seed=0, epochs=1, **kwargs):
+    def __init__(self, network, task, optimizer, seed=0, epochs=1, devices=None, **kwargs):
         super().__init__(**kwargs)
         self.network, self.task, self.weight_optimizer = network, task, optimizer
         self._vectors = vectors.Vectors(network)
-        self.seed, self.epochs = seed, epochs
+        self.seed, self.epochs, self.devices = seed, epochs, devices
         optimizer.build(sum(math.prod(v.shape) for v in network.trainable_variables))
         self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
         self.epoch = self.add_weight(name="epoch", shape=(), initializer="zeros", trainable=False)
@@ -76,6 +78,34 @@ class Learner(keras.Model):
         )
         self.loss_metric = keras.metrics.Mean(name="loss")
         self.score_metrics = tuple(keras.metrics.Mean(name=name) for name in task.scores)
+        self._make_passes()
+
+    def _make_passes(self):
+        self._gradient = self.gradient_of
+        if self.devices is not None:
+            axes, merges = (None, self.task.axes, None), (MEAN, (self.merged_pass, FIRST))
+            self._gradient = self.shared(self.gradient_of, axes, merges)
+
+    def shared(self, method, axes, merges):
+        """A pass that is traced once, and run on each device if several share it.
+
+        Args:
+            method: the pass.
+            axes, merges: as in `Devices.run`.
+        """
+        # Not inlined: a function that is called three times is instantiated once, not copied into the step.
+        function = tf.function(method, autograph=False, experimental_attributes={"_noinline": True})
+        return function if self.devices is None else Shared(self.devices, function, axes, merges)
+
+    @property
+    def merged_pass(self):
+        """What becomes of the devices' `Pass`es; see `Devices.run`."""
+        return Pass(MEAN, self.task.axes[1], None, GATHER)
+
+    def labelled(self, result, inputs):
+        """A `Pass` with the labels of what it ran on, which it came without."""
+        labels = inputs[1]
+        return result._replace(labels=labels if self.devices is None else self.devices.own(labels, self.task.axes[1]))
 
     @property
     def progress(self):
@@ -182,12 +212,24 @@ class Learner(keras.Model):
             The weights, the gradient of the task's loss for them, each as one vector, and the `Pass`.
         """
         weights = self.weights_vector()
-        call = Call(self.network, weights, *architecture, statistics=self.statistics())
+        gradient, (result, state) = self._gradient(weights, inputs, self.statistics(), *architecture)
+        self.set_statistics(state)
+        return weights, gradient, self.labelled(result, inputs)
+
+    def gradient_of(self, weights, inputs, statistics, *architecture):
+        """Gradient for the weights, then the `Pass` without labels, and the network's other variables.
+
+        Args:
+            weights: vector.
+            inputs: what `task.inputs` gave.
+            statistics, architecture: as in `Call`.
+        """
+        call = Call(self.network, weights, *architecture, statistics=statistics)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             total, result = self.task.loss(call, inputs)
-        self.set_statistics(call.state)
-        return weights, tape.gradient(total, weights, unconnected_gradients="zero"), result
+        gradient = tape.gradient(total, weights, unconnected_gradients="zero")
+        return gradient, (result._replace(labels=None), call.state)
 
     def descend(self, weights, gradient, scale=1.0, count=None):
         """One step of the weights.
@@ -223,6 +265,7 @@ class Learner(keras.Model):
         """Lets go of what was traced, and of its memory; a further step traces it anew."""
         self.settle()
         self.train_function = self.test_function = None
+        self._make_passes()
         self._vectors = vectors.Vectors(self.network)
 
     def test_step(self, data):

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts import optimizers
+from tfdarts.training import devices
 from tfdarts.training.job import Job
 from tfdarts.training.learner import Call, Learner
 
@@ -122,18 +123,24 @@ def job(space, data, genotype, settings, start=None):
     task = data.training_task(network, **settings.pick(data.training_task))
     sgd = optimizers.Sgd(**space.weight_sgd(**settings.pick(space.weight_sgd)))
     steps = settings.values["epochs"] * stream.steps if space.drop_path_by_step else None
-    model = trainer(network, task, sgd, steps, **settings.pick(trainer))
+    shared = devices.chosen(**settings.pick(devices.chosen))
+    model = trainer(network, task, sgd, steps, shared, **settings.pick(trainer))
     callbacks = (FinishEpoch(),) if isinstance(model, AveragedTrainer) else ()
     schedule = optimizers.schedule(**settings.pick(optimizers.schedule))
     return Job(model, stream.batches, stream.steps, schedule, stream.validation, callbacks)
 
 
-def trainer(network, task, sgd, steps, *, seed, epochs, jit_compile, nonmono=None):
-    """A compiled `Trainer` by options; with `nonmono` an `AveragedTrainer`."""
+def trainer(network, task, sgd, steps, shared, *, seed, epochs, jit_compile, nonmono=None):
+    """A compiled `Trainer` by options; with `nonmono` an `AveragedTrainer`.
+
+    Args:
+        network, task, sgd, steps: as in `Trainer`.
+        shared: the `devices` of a `Learner`.
+    """
     if nonmono is None:
-        model = Trainer(network, task, sgd, seed, epochs, steps)
+        model = Trainer(network, task, sgd, seed, epochs, steps, devices=shared)
     else:
-        model = AveragedTrainer(network, task, sgd, seed, epochs, nonmono)
+        model = AveragedTrainer(network, task, sgd, seed, epochs, nonmono, devices=shared)
     model.compile(jit_compile=jit_compile)
     return model
 
