@@ -14,6 +14,10 @@ from tests.support import precision, reference
 from tests.support.browser import chromium
 from tests.support.commands import Forks
 
+# Two devices, for what they share; all else is on the first.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
@@ -44,6 +48,7 @@ enas_spaces::test_a_killed_training_goes_on_to_the_same_bits
 enas_spaces::test_uniform_draws_share_weights_too[micro]
 evalnet::test_parameters_and_multiply_adds[search-None-16_0]
 evalnet::test_parameters_and_multiply_adds[search-None-16_1]
+devices::test_a_machine_that_dies
 export_kinds::test_float32[conv]
 export_kinds::test_float32[conv_network_imagenet]
 export_kinds::test_float32[conv_ops_approximate]

@@ -44,11 +44,12 @@ def training(
     dropout=0.0,
     nesterov=False,
     seed=0,
+    devices=None,
 ):
     """A `Trainer` on images."""
     sgd = optimizers.Sgd(learning_rate, momentum, weight_decay, grad_clip, nesterov)
     task = ImageTask(label_smooth, auxiliary_weight, drop_path_prob, dropout, top5=True)
-    return Trainer(network, task, sgd, seed, epochs, steps)
+    return Trainer(network, task, sgd, seed, epochs, steps, devices=devices)
 
 
 def inputs(batch):

@@ -74,9 +74,10 @@ class Forks:
         print(json.dumps(order), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
-    def start(self, *arguments, cwd=ROOT):
-        """Starts a script, or `-m` and a module, with arguments; returns a `Command`."""
-        answer = self.ask(verb="start", arguments=[str(argument) for argument in arguments], cwd=str(cwd))
+    def start(self, *arguments, cwd=ROOT, variables=None):
+        """Starts a script, or `-m` and a module, with arguments and environment variables; returns a `Command`."""
+        words = [str(argument) for argument in arguments]
+        answer = self.ask(verb="start", arguments=words, cwd=str(cwd), variables=variables or {})
         return Command(self, answer["pid"])
 
     def run(self, *arguments, code=0, cwd=ROOT):
@@ -117,8 +118,9 @@ def _content(file):
         return file.read()
 
 
-def _child(arguments, cwd, out, err):
+def _child(arguments, cwd, variables, out, err):
     os.chdir(cwd)
+    os.environ.update(variables)
     with open(os.devnull) as nothing:
         for descriptor, file in enumerate((nothing, out, err)):
             os.dup2(file.fileno(), descriptor)
@@ -149,11 +151,11 @@ class _Server:
     def __init__(self):
         self.files = {}  # standard output and error of what runs, by process number
 
-    def start(self, arguments, cwd):
+    def start(self, arguments, cwd, variables):
         out, err = files = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
         pid = os.fork()
         if pid == 0:
-            _child(arguments, cwd, out, err)
+            _child(arguments, cwd, variables, out, err)
         self.files[pid] = files
         return {"pid": pid}
 

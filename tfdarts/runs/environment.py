@@ -77,6 +77,8 @@ def _take(wanted):
     """Sees to it that there are as many devices as are wanted: of a processor without GPUs, parts."""
     if wanted == ALL:
         return
+    if not wanted.isdigit() or int(wanted) < 1:
+        raise UserError(f"--devices must be a number above 0, or all. Received: {wanted!r}.")
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         if int(wanted) > len(gpus):

@@ -1,0 +1,218 @@
+"""One step on several devices and machines: it is the step of one, and its checkpoints are those of one."""
+
+import json
+import socket
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.support import build
+from tests.support.jobs import CONV, StopAt, job_of
+from tfdarts import operations, optimizers, recipes
+from tfdarts.errors import UserError
+from tfdarts.genotype import Genotype
+from tfdarts.runs import environment
+from tfdarts.runs.callbacks import Stopped
+from tfdarts.runs.fit import fit
+from tfdarts.runs.folder import RunFolder
+from tfdarts.spaces import genotypes
+from tfdarts.spaces.conv.network import EvaluationNetwork
+from tfdarts.spaces.conv.supernet import Supernet
+from tfdarts.spaces.recurrent.supernet import LanguageSupernet
+from tfdarts.strategies.darts import Darts
+from tfdarts.tasks.text import TextTask
+from tfdarts.training import devices
+
+
+def two(sync_batchnorm=True):
+    """The two devices that `conftest.py` made."""
+    return devices.chosen(devices="2", sync_batchnorm=sync_batchnorm, batch_size=8)
+
+
+def image_batch(generator, size=6):
+    images = tf.constant(generator.normal(size=(size, 8, 8, 3)), keras.config.floatx())
+    return images, tf.constant(generator.integers(0, 3, size), tf.int32)
+
+
+def after_steps(learner, batches):
+    """All variables after steps, and the metrics of the last."""
+    step = learner.stepping(tf.function(learner.train_step, autograph=False))
+    for batch in batches:
+        logs = step(batch)
+    learner.settle()
+    return [v.numpy() for v in learner.state()], {name: float(value) for name, value in logs.items()}
+
+
+def same(one, other, tolerance=1e-9):
+    for mine, theirs in zip(one[0], other[0], strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=tolerance)
+    assert one[1] == pytest.approx(other[1], abs=tolerance)
+
+
+def search_of_images(shared, order):
+    keras.utils.set_random_seed(1)
+    supernet = Supernet(operations.load("regular"), 3, 4, layers=1, nodes=1, multiplier=1)
+    supernet.build((None, 8, 8, 3))
+    return build.search(supernet, order, devices=shared)
+
+
+@pytest.mark.parametrize("order", ["first", "second"])
+def test_a_search_is_that_of_one_device_to_the_ninth_digit(order, float64):
+    generator = np.random.default_rng(0)
+    pairs = [(image_batch(generator), image_batch(generator)) for _ in range(2)]
+    same(*(after_steps(search_of_images(shared, order), pairs) for shared in (None, two())))
+
+
+def test_each_device_normalises_its_own_piece_and_the_first_ones_statistics_stay(float64):
+    batch = image_batch(np.random.default_rng(0))
+    shared, alone = (search_of_images(found, "weights") for found in (two(False), None))
+    after_steps(shared, [(batch, batch)])
+    after_steps(alone, [(tuple(part[:3] for part in batch),) * 2])
+    for mine, theirs in zip(shared.network.non_trainable_variables, alone.network.non_trainable_variables, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-12)
+
+
+def test_a_pass_is_traced_once_whatever_the_number_of_devices(monkeypatch):
+    traced, original = [], Darts.both_gradients
+    monkeypatch.setattr(
+        Darts, "both_gradients", lambda self, *arguments: traced.append(1) or original(self, *arguments)
+    )
+    batch = image_batch(np.random.default_rng(0))
+    after_steps(search_of_images(two(False), "weights"), [(batch, batch)])
+    assert len(traced) == 1
+
+
+def test_a_search_on_text_with_dropout(float64):
+    generator, results = np.random.default_rng(0), []
+    rates = {"dropout": 0.3, "dropouth": 0.2, "dropoutx": 0.4, "dropouti": 0.2, "dropoute": 0.1}
+
+    def batch():
+        tokens = tf.constant(generator.integers(0, 7, (3, 4)), tf.int32)
+        return tokens, tf.constant(generator.integers(0, 7, (3, 4)), tf.int32), 1.0, tf.constant(False)
+
+    pairs = [(batch(), batch()) for _ in range(2)]
+    for shared in (None, two()):
+        keras.utils.set_random_seed(1)
+        supernet = LanguageSupernet(operations.load("recurrent", recurrent=True), 7, units=5, nodes=2)
+        supernet.build()
+        task = TextTask(5, 4, 3, rates, beta=1e-3, searches=True)
+        search = Darts(supernet, task, optimizers.Sgd(1.0, grad_clip=0.25), unrolled_clip=0.25, devices=shared)
+        results.append(after_steps(search, pairs))
+    same(*results)
+
+
+def test_a_training_with_drop_path_whose_last_batch_is_short(float64):
+    generator, results = np.random.default_rng(0), []
+    images, labels = image_batch(generator, 11)
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(6)
+    for shared in (None, two()):
+        keras.utils.set_random_seed(1)
+        network = EvaluationNetwork(genotypes.load("DARTS_V2"), 3, 4, layers=3, auxiliary=True)
+        network.build((None, 8, 8, 3))
+        trainer = build.training(network, epochs=2, devices=shared)
+        trainer.epoch.assign(1.0)
+        results.append(after_steps(trainer, list(data)[::-1]))
+    same(*results)
+
+
+def test_a_search_stopped_on_two_devices_goes_on_on_one(tmp_path):
+    values = CONV | {"sync_batchnorm": True, "batch_size": 300}
+    settings, data, job = job_of("digits", values | {"devices": "2"})
+    log = RunFolder.start(tmp_path, settings.to_config() | {"data_info": data.remembered})
+    with pytest.raises(Stopped):
+        fit(log, job, 2, 60.0, [StopAt(4)])
+    _, _, again = job_of("digits", values)
+    fit(RunFolder.resume(log.folder), again, 2, 60.0)
+    _, _, whole = job_of("digits", values)
+    fit(None, whole, 2, 60.0)
+    for mine, theirs in zip(again.model.state(), whole.model.state(), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5, err_msg=theirs.path)
+
+
+@pytest.mark.parametrize(
+    "values, sentence",
+    [
+        (
+            {"devices": "2", "batch_size": 301},
+            "--batch_size 301 cannot be divided among 2 devices; give --batch_size 302",
+        ),
+        ({"devices": "none"}, "--devices must be a number above 0, or all"),
+        ({"devices": "64"}, "TensorFlow has started in this process without --devices 64"),
+        ({"devices": "2", "perturb": "adversarial"}, "--perturb adversarial needs --devices 1"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence(values, sentence):
+    with pytest.raises(UserError, match=sentence):
+        job_of("digits", CONV | values)
+
+
+def test_a_controllers_search_is_on_one_device():
+    with pytest.raises(UserError, match="--devices and --sync_batchnorm do not work with --strategy enas"):
+        recipes.resolve(None, "search", {"strategy": "enas", "devices": "2"}, "micro")
+
+
+@pytest.mark.parametrize(
+    "config, answer",
+    [
+        ("", (0, 1)),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}', (0, 1)),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}', (1, 2)),
+        ("{", "is not JSON"),
+        ("[1]", "is not JSON"),
+        (
+            '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',
+            "a cluster of workers alone",
+        ),
+        ('{"cluster": {"worker": ["a:1"], "chief": ["b:1"]}, "task": {"type": "chief"}}', "a cluster of workers alone"),
+    ],
+)
+def test_the_cluster(config, answer, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", config)
+    if isinstance(answer, tuple):
+        assert environment.cluster() == answer
+    else:
+        with pytest.raises(UserError, match=answer):
+            environment.cluster()
+
+
+def machines(forks, *arguments):
+    """Starts a command on two machines, which are two processes of this one."""
+    listeners = [socket.create_server(("localhost", 0)) for _ in range(2)]
+    workers = [f"localhost:{listener.getsockname()[1]}" for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return [
+        forks.start(
+            *arguments,
+            variables={
+                "TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+            },
+        )
+        for index in range(2)
+    ]
+
+
+def test_a_machine_that_dies(forks, tmp_path):
+    """The other one ends with a sentence, the checkpoint is whole, and both go on; only the first machine writes."""
+    words = ["search_cell.py", "--recipe", "digits", "--epochs", "40"]
+    words += [word for name, value in CONV.items() if name != "unrolled" for word in (f"--{name}", value)]
+    first, second = machines(forks, *words, "--nounrolled", "--logdir", tmp_path)
+    until = time.monotonic() + 200
+    while not list(tmp_path.glob("search_arch/*/checkpoint_*")) and time.monotonic() < until:
+        time.sleep(0.1)
+    second.kill()
+    assert "another machine of the cluster has stopped" in first.wait(2).stderr
+    (run,) = tmp_path.glob("search_arch/*")
+    done = len((run / "metrics.jsonl").read_text().splitlines())
+    assert 1 <= done < 40
+    both = machines(forks, "search_cell.py", "--resume", run, "--epochs", done + 1)
+    for machine in both:
+        machine.wait()
+    assert "machine 2 of 2: the first one keeps the run" in both[1].stdout
+    assert [path.name for path in tmp_path.glob("*/*")] == [run.name]
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, done + 2))
+    assert Genotype.from_json((run / "genotype.json").read_text())
