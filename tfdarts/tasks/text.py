@@ -65,6 +65,7 @@ class TextTask(Task):
             masks = dropout_masks(self.rates, call.network.words, *hidden.shape, draw, hidden.dtype)
         logits, hidden, raw, dropped = call(tokens, hidden, masks=masks, training=True)
         loss = cross_entropy(logits, targets)
+        raw, dropped = tf.cast(raw, loss.dtype), tf.cast(dropped, loss.dtype)
         penalty = self.beta * tf.reduce_mean(tf.square(raw[1:] - raw[:-1]))
         if self.alpha:
             penalty = penalty + self.alpha * tf.reduce_mean(tf.square(dropped))

@@ -1,11 +1,12 @@
 """What search and training have in common: the weights' optimizer, the state of a run, the metrics."""
 
+import itertools
 import math
 
 import keras
 import tensorflow as tf
 
-from tfdarts import optimizers
+from tfdarts import optimizers, precision
 from tfdarts.tasks.base import TRAIN
 
 
@@ -25,14 +26,11 @@ class Call:
         self.network, self.weights, self.architecture, self.state = network, weights, architecture, None
 
     def __call__(self, *inputs, **options):
-        variables = self.network.trainable_variables
-        results, self.state = self.network.stateless_call(
-            optimizers.unflatten(self.weights, variables),
-            [v.value for v in self.network.non_trainable_variables],
-            *inputs,
-            *self.architecture,
-            **options,
-        )
+        trained, others = self.network.trainable_variables, self.network.non_trainable_variables
+        weights = values(self.weights, trained, self.network)
+        with precision.Values([*zip(trained, weights), *((v, v.value) for v in others)]) as scope:
+            results = self.network.call(*inputs, *self.architecture, **options)
+        self.state = [scope.get_current_value(v) for v in others]
         return results
 
 
@@ -77,6 +75,7 @@ class Learner(keras.Model):
             initializer=keras.initializers.Constant(optimizer.learning_rate),
             trainable=False,
         )
+        self.loss_scale = precision.LossScale() if network.compute_dtype == "float16" else None
         self.loss_metric = keras.metrics.Mean(name="loss")
         self.score_metrics = tuple(keras.metrics.Mean(name=name) for name in task.scores)
 
@@ -104,6 +103,27 @@ class Learner(keras.Model):
         """
         return gradient
 
+    def differentiate(self, tape, loss, sources, **options):
+        """Gradients of a loss, which is scaled for that where the network computes in float16; as `tape.gradient`.
+
+        Args:
+            sources: a list of float32 tensors.
+        """
+        if self.loss_scale is None or not precision.mixed(self.network):
+            return tape.gradient(loss, sources, **options)
+        factor = tf.convert_to_tensor(self.loss_scale.factor)
+        gradients = tape.gradient(loss, sources, output_gradients=factor, **options)
+        return [gradient / factor for gradient in map(tf.convert_to_tensor, gradients)]
+
+    def if_sound(self, gradient, step, otherwise):
+        """What `step` gives, a function without arguments; `otherwise` if a gradient in float16 has overflowed.
+
+        The loss's scale takes note of the gradient. In other types it is used as it is.
+        """
+        if self.loss_scale is None:
+            return step()
+        return tf.cond(self.loss_scale.judge(gradient), step, lambda: otherwise)
+
     def weight_gradient(self, inputs, *architecture):
         """Runs the network on its own variables, in training.
 
@@ -117,7 +137,7 @@ class Learner(keras.Model):
         variables = self.network.trainable_variables
         with tf.GradientTape() as tape:
             total, result = self.task.loss(InPlace(self.network, *architecture), inputs)
-        gradients = tape.gradient(total, [v.value for v in variables], unconnected_gradients="zero")
+        gradients = self.differentiate(tape, total, [v.value for v in variables], unconnected_gradients="zero")
         return optimizers.flatten(gradients), result
 
     def descend(self, weights, gradient, scale=1.0, count=None):
@@ -132,9 +152,11 @@ class Learner(keras.Model):
             The new weights.
         """
         gradient, rate = self.whole_gradient(gradient), self.learning_rate.value * scale
-        weights = self.weight_optimizer.update(weights, gradient, rate, self.step.value if count is None else count)
-        self.set_weights_vector(weights)
-        return weights
+        count = self.step.value if count is None else count
+        update = self.weight_optimizer.update
+        new = self.if_sound(gradient, lambda: update(weights, gradient, rate, count), weights)
+        self.set_weights_vector(new)
+        return new
 
     def evaluated_network(self):
         """The network that validation and tests run: a `Call` or `InPlace`."""
@@ -174,6 +196,25 @@ class Learner(keras.Model):
         variables = {id(v): v for v in self.variables}
         variables |= {id(v): v for metric in self.metrics for v in metric.variables}
         return list(variables.values())
+
+
+def values(vector, variables, network):
+    """Cuts a vector into the values of a network's variables, of the types in which it reads them.
+
+    Neighbours are cast together: one by one they would be a kernel each.
+
+    Returns:
+        A list of tensors; all of the vector's type unless the network is `mixed`.
+    """
+    if not precision.mixed(network):
+        return optimizers.unflatten(vector, variables)
+    runs = [(cast, list(run)) for cast, run in itertools.groupby(variables, lambda v: v._autocast)]
+    sizes = [[math.prod(v.shape) for v in run] for _, run in runs]
+    result = []
+    for (cast, run), own, part in zip(runs, sizes, tf.split(vector, [sum(own) for own in sizes])):
+        pieces = tf.split(tf.cast(part, network.compute_dtype) if cast else part, own)
+        result += [tf.reshape(piece, v.shape) for piece, v in zip(pieces, run)]
+    return result
 
 
 def assign(variables, vector):
