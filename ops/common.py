@@ -10,7 +10,7 @@ import math
 import keras
 import tensorflow as tf
 
-from tfdarts.precision import exact_type
+from tfdarts.precision import exact_type, of_container
 
 BN_MOMENTUM = 0.9  # Keras's convention; PyTorch calls the same thing 0.1
 BN_EPSILON = 1e-5
@@ -156,7 +156,7 @@ class BatchNorm(keras.layers.Layer):
     """
 
     def __init__(self, affine=True, momentum=BN_MOMENTUM, epsilon=BN_EPSILON, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": of_container(), **kwargs})
         self.affine = affine
         self.momentum = momentum
         self.epsilon = epsilon

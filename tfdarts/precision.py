@@ -13,6 +13,7 @@ import tensorflow as tf
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
+@keras.saving.register_keras_serializable("tfdarts")
 class KeepsArguments(keras.DTypePolicy):
     """A mixed policy under which a layer hands on what it is given as it is, mixing weights in float32 for one."""
 

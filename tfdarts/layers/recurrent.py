@@ -90,7 +90,8 @@ def normalized(x, statistics, training):
 
     Args:
         x: `(..., batch, units)`.
-        statistics: `(2, ..., units)`, moving mean and variance, float32 where `x` has 16 bits; what is used outside training.
+        statistics: `(2, ..., units)`, moving mean and variance, float32 where `x` has 16 bits; what is used outside
+            training.
         training: bool.
 
     Returns:
