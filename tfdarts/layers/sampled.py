@@ -75,7 +75,8 @@ class SampledEdges(keras.layers.Layer):
     def _vector(self, name, variables):
         """A variable that holds the values of some."""
         with tf.init_scope():
-            start = tf.concat([tf.zeros(0, self.variable_dtype)] + [tf.reshape(v.value, [-1]) for v in variables], 0)
+            values = [tf.reshape(v._value, [-1]) for v in variables]  # `v.value` may be rounded to 16 bits here
+            start = tf.concat([tf.zeros(0, self.variable_dtype)] + values, 0)
         return self.add_weight(name=name, shape=start.shape, initializer=lambda shape, dtype: tf.cast(start, dtype))
 
     def weights_of(self, row):
