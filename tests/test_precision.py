@@ -89,16 +89,18 @@ def gradients(search, order, dtype=None):
 @pytest.mark.parametrize("order", ["first", "second"])
 @pytest.mark.parametrize("policy", MIXED)
 def test_gradients_are_float32s_but_for_rounding(policy, order, searches, eagerly):
-    """What rounding weights and images alone does to float32's gradients is the measure: to round the maps, too, in
-    each of about ten layers one after the other and in their gradients, may do three times that much. A gradient that
-    is wrong, or not unscaled, is off by its own length.
+    """The measure is what rounding weights and images alone, two roundings on the way, does to float32's gradients.
+
+    Some 50 roundings, of the maps and of their gradients, do five times that much if their errors are independent. A
+    gradient that is wrong, or still scaled, is off by its own length.
     """
     exact = gradients(searches["float32"], order)
     least = gradients(searches["float32"], order, HALF[policy])
     found = gradients(searches[policy], order)
-    for value, measure, right in zip(found, least, exact):
+    for value, measure, right in zip(found[:2], least, exact):
         assert value.dtype == tf.float32
-        assert 0 < error(value, right) < min(3 * error(measure, right) + 1e-3, 0.5)
+        assert 0 < error(value, right) < min(5 * error(measure, right), 0.5)
+    np.testing.assert_allclose(found[2], exact[2], rtol=2.0**-8)
 
 
 @pytest.mark.parametrize("policy", MIXED)
@@ -206,9 +208,9 @@ def test_a_stopped_search_goes_on_to_the_same_bits(policy, tmp_path):
         np.testing.assert_array_equal(variable, expected, err_msg=variable.path)
 
 
-ONE = {"epochs": 1, "batch_size": 24}
+ONE = {"epochs": 1, "batch_size": 10}
 CELLS = ONE | {"recipe": "digits", "init_channels": 4, "layers": 1, "nodes": 1, "multiplier": 1}
-SHARED = ONE | {"epochs": 1, "shared_max_step": 1, "controller_max_step": 1, "derive_num_sample": 1}
+SHARED = ONE | {"shared_max_step": 1, "controller_max_step": 1, "derive_num_sample": 1}
 IMAGES = SHARED | {"init_channels": 4, "controller_num_aggregate": 1}
 SWEEPS = ONE | {"space": "renet", "nhid": 8, "layers": 1, "nodes": 2}
 SEARCHES = {
