@@ -11,6 +11,8 @@ import tensorflow as tf
 from tfdarts.ops import regular
 from tfdarts.ops.common import BN_EPSILON, fan_in_uniform, grouped_conv, scale_edges, tile_edges
 
+from tfdarts.precision import exact_type, exactly
+
 HEADS = 2
 HEAD_SIZE = 32  # as in the paper, at every width
 EXPANSION = 4
@@ -19,8 +21,12 @@ BLOCK = 2**18  # scores per image that exist at a time: 1 MiB in float32
 
 def layer_norm(x):
     """LayerNorm over the last axis without scale and offset (Ba et al. 2016, arXiv:1607.06450), epsilon 1e-5."""
-    x = x - tf.reduce_mean(x, -1, keepdims=True)
-    return x * tf.math.rsqrt(tf.reduce_mean(tf.square(x), -1, keepdims=True) + BN_EPSILON)
+
+    def normalised(x):
+        x = x - tf.reduce_mean(x, -1, keepdims=True)
+        return x * tf.math.rsqrt(tf.reduce_mean(tf.square(x), -1, keepdims=True) + BN_EPSILON)
+
+    return exactly(normalised, x)
 
 
 def gelu(x):
@@ -82,6 +88,9 @@ def attend(q, k, v, bias, height, width):
             rows_of_bias, [heads, queries, height * width]
         )
 
+    def probabilities(*arguments):
+        return tf.nn.softmax(tf.cast(scores(*arguments), exact_type(dtype)))
+
     def over_blocks(step, *sums):
         """Runs `step(block, *sums) -> (result, *sums)` over the blocks; joins the results along the queries."""
         results = tf.TensorArray(dtype, blocks, element_shape=(q.shape[0], heads, queries, size))
@@ -103,15 +112,15 @@ def attend(q, k, v, bias, height, width):
     # Everything that has a gradient is an argument: what a custom gradient captures gets none, without a word.
     @tf.custom_gradient
     def attended(q, k, v, bias):
-        (y,) = over_blocks(lambda block: (tf.matmul(tf.nn.softmax(scores(q, k, bias, block)), v),))
+        (y,) = over_blocks(lambda block: (tf.matmul(tf.cast(probabilities(q, k, bias, block), dtype), v),))
 
         def gradient(dy):
             def step(block, dk, dv, dbias):
-                p, dy_block = tf.nn.softmax(scores(q, k, bias, block)), cut(dy, block)
-                dp = tf.matmul(dy_block, v, transpose_b=True)
-                ds = p * (dp - tf.reduce_sum(p * dp, -1, keepdims=True))
+                p, dy_block = probabilities(q, k, bias, block), cut(dy, block)
+                dp = tf.cast(tf.matmul(dy_block, v, transpose_b=True), p.dtype)
+                ds = tf.cast(p * (dp - tf.reduce_sum(p * dp, -1, keepdims=True)), dtype)
                 dk += tf.matmul(ds, cut(q, block), transpose_a=True)
-                dv += tf.matmul(p, dy_block, transpose_a=True)
+                dv += tf.matmul(tf.cast(p, dtype), dy_block, transpose_a=True)
                 by_row = tf.reshape(tf.reduce_sum(ds, 0), [heads, rows, width, height, width])
                 dbias += tf.math.unsorted_segment_sum(
                     tf.transpose(by_row, [1, 3, 0, 2, 4]), relative_rows(block), 2 * height - 1

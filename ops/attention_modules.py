@@ -13,6 +13,8 @@ import tensorflow as tf
 from tfdarts.ops import regular
 from tfdarts.ops.common import BatchNorm, FactorizedReduce, fan_in_uniform, grouped_conv, scale_edges, tile_edges
 
+from tfdarts.precision import exactly
+
 RATIO = 16
 
 
@@ -189,8 +191,8 @@ class DoubleAttention(Attention):
 
     def attend(self, x, weights, training):
         features = self._by_channel(self.by_edge(self.conv_A(x)))
-        gather = tf.nn.softmax(self._by_channel(self.by_edge(self.conv_B(x))))  # over positions
-        distribute = self._by_channel(tf.nn.softmax(self.by_edge(self.conv_V(x))))  # over descriptors
+        gather = exactly(tf.nn.softmax, self._by_channel(self.by_edge(self.conv_B(x))))  # over positions
+        distribute = self._by_channel(exactly(tf.nn.softmax, self.by_edge(self.conv_V(x))))  # over descriptors
         descriptors = tf.matmul(features, gather, transpose_b=True)  # (batch, edges, inner, inner)
         z = tf.transpose(tf.matmul(descriptors, distribute), [0, 3, 1, 2])
         z = self.conv_Z(tf.reshape(z, [-1, *x.shape[1:3], z.shape[2] * z.shape[3]]))

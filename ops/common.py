@@ -8,10 +8,10 @@ import functools
 import math
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfdarts import collectives
+from tfdarts.precision import exact_type, of_container
 
 BN_MOMENTUM = 0.9  # Keras's convention; PyTorch calls the same thing 0.1
 BN_EPSILON = 1e-5
@@ -46,11 +46,11 @@ def spread(x, weights, edges):
 
 
 @functools.cache
-def _grouped_gradient_works():
+def _grouped_gradient_works(dtype):
     """Whether a grouped convolution has a gradient here (on the CPU only with TensorFlow's oneDNN kernels)."""
-    x, kernel = np.ones((1, 1, 1, 2), np.float32), np.ones((1, 1, 1, 2), np.float32)
     common = {"strides": [1, 1, 1, 1], "padding": "VALID"}
     with tf.init_scope():  # out of the graph; no tape, for this scope keeps tapes from recording
+        x, kernel = tf.ones((1, 1, 1, 2), dtype), tf.ones((1, 1, 1, 2), dtype)
         try:
             tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, out_backprop=x, **common)
             tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, out_backprop=x, **common)
@@ -73,7 +73,7 @@ def grouped_conv(x, kernel, strides=1, padding="SAME", dilations=1):
     edges = x.shape[-1] // kernel.shape[2]
     if edges > 1 and not isinstance(padding, str):  # oneDNN has the gradient only where the padding is done before
         x, padding = tf.pad(x, padding), "VALID"
-    if edges > 1 and not (x.dtype == tf.float32 and _grouped_gradient_works()):
+    if edges > 1 and not (x.dtype != tf.float64 and _grouped_gradient_works(x.dtype)):
         *size, channels_in, wide = kernel.shape  # as one convolution whose kernel is zero between the edges
         diagonal = tf.reshape(tf.eye(edges, dtype=kernel.dtype), [edges, 1, edges, 1])
         kernel = tf.reshape(kernel, [*size, 1, channels_in, edges, wide // edges]) * diagonal
@@ -95,11 +95,12 @@ def depthwise(x, kernel, stride=1):
 def batch_norm(x, gain, offset, statistics=(None, None), training=True, share=1.0, epsilon=BN_EPSILON):
     """Normalises a map over all but its last axis, with the biased batch variance, or by moving statistics.
 
-    One fused kernel in float32; plain moments in float64, which that kernel refuses and the exactness checks need.
+    One fused kernel in float32, and on maps of 16 bits, of which it takes float32 statistics; plain moments in float64,
+    which that kernel refuses and the exactness checks need.
 
     Args:
         x: `(batch, height, width, channels)`.
-        gain, offset: `(channels,)`.
+        gain, offset: `(channels,)`, float32 where `x` has 16 bits; likewise `statistics`.
         statistics: moving mean and variance, `(channels,)` each; needed unless `training` and `share` 1.
         training: whether to normalise by the batch's statistics.
         share: float, of the batch's in the new statistics.
@@ -109,7 +110,7 @@ def batch_norm(x, gain, offset, statistics=(None, None), training=True, share=1.
     """
     mean, variance = statistics
     shared = training and collectives.replicas() > 1
-    if x.dtype == tf.float32 and not shared:
+    if x.dtype != tf.float64 and not shared:
         return tf.compat.v1.nn.fused_batch_norm(
             x,
             gain,
@@ -161,7 +162,7 @@ class BatchNorm(keras.layers.Layer):
     """
 
     def __init__(self, affine=True, momentum=BN_MOMENTUM, epsilon=BN_EPSILON, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": of_container(), **kwargs})
         self.affine = affine
         self.momentum = momentum
         self.epsilon = epsilon
@@ -169,12 +170,13 @@ class BatchNorm(keras.layers.Layer):
     def build(self, shape):
         size = (shape[-1],)
         if self.affine:
-            self.gamma = self.add_weight(name="gamma", shape=size, initializer="ones")
-            self.beta = self.add_weight(name="beta", shape=size, initializer="zeros")
+            self.gamma = self.add_weight(name="gamma", shape=size, initializer="ones", autocast=False)
+            self.beta = self.add_weight(name="beta", shape=size, initializer="zeros", autocast=False)
         if self.momentum is None:
             return
-        self.moving_mean = self.add_weight(name="moving_mean", shape=size, initializer="zeros", trainable=False)
-        self.moving_variance = self.add_weight(name="moving_variance", shape=size, initializer="ones", trainable=False)
+        kept = {"trainable": False, "autocast": False}
+        self.moving_mean = self.add_weight(name="moving_mean", shape=size, initializer="zeros", **kept)
+        self.moving_variance = self.add_weight(name="moving_variance", shape=size, initializer="ones", **kept)
 
     def call(self, x, scale=None, training=None):
         gain, offset = self._gain_and_offset(scale, x)
@@ -188,10 +190,12 @@ class BatchNorm(keras.layers.Layer):
         return y
 
     def _gain_and_offset(self, scale, x):
-        gain, offset = tf.ones(x.shape[-1:], x.dtype), tf.zeros(x.shape[-1:], x.dtype)
+        dtype = exact_type(x.dtype)
+        gain, offset = tf.ones(x.shape[-1:], dtype), tf.zeros(x.shape[-1:], dtype)
         if self.affine:
             gain, offset = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
         if scale is not None:
+            scale = tf.cast(scale, dtype)
             offset = offset * scale if self.affine else offset
             gain = gain * scale if self.affine else scale
         return gain, offset

@@ -20,6 +20,7 @@ FLOORS = [
         "naming",
         "genotype",
         "options",
+        "precision",
         "backend",
         "collectives",
         "ops",

@@ -7,7 +7,7 @@ import typing
 import keras
 import numpy as np
 
-from tfdarts import recipes, spaces, strategies, tasks
+from tfdarts import precision, recipes, spaces, strategies, tasks
 from tfdarts.classifier import Classifier, network_of
 from tfdarts.errors import UserError
 from tfdarts.genotype import Genotype
@@ -250,6 +250,8 @@ def fit_training(job, settings, data, folder, callbacks=()):
     """
     fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
     job.model.take_best()
+    if precision.make_exact(job.model.network):  # tested as the model will be that is saved
+        job.model.forget_graphs()
     results = data.results(job.model, **settings.pick(data.results)) | {"seconds": round(fitted.seconds, 1)}
     if folder:
         folder.save_json("results.json", results)

@@ -168,6 +168,12 @@ def peak_memory_of_text(forward, time, batch_size, units, parameters):
     return _peak(graph, (2, 3), parameters, 2.1, 0.47, 500e3)
 
 
+def _bytes(node, shape):
+    """Bytes of what a node gives, a number of which takes two where the node works on numbers of 16 bits, else four."""
+    halves = (tf.float16.as_datatype_enum, tf.bfloat16.as_datatype_enum)
+    return (2 if node.attr["T"].type in halves else 4) * math.prod(shape)
+
+
 def _peak(graph, ranks, parameters, bytes_per_byte, bytes_per_unrolled_byte, graph_bytes_per_node):
     maps, graphs = _maps(graph, ranks), _with_called(graph)
     ops = [op for graph in graphs for op in graph.get_operations()]
@@ -176,12 +182,12 @@ def _peak(graph, ranks, parameters, bytes_per_byte, bytes_per_unrolled_byte, gra
     nodes = (len(ops) + len(differentiated)) / 2  # without a gradient a node takes half
     for name, rounds, body, shapes in loops:
         if "unroll" in name:  # recurrent cells: each round leaves its maps for the gradient
-            each = sum(4 * math.prod(shapes[n.name]) for n in body if n.op not in _VIEWS and shapes[n.name])
+            each = sum(_bytes(n, shapes[n.name]) for n in body if n.op not in _VIEWS and shapes[n.name])
             unrolled += rounds * each
             nodes += len(body)
         else:  # leaves its results alone: the gradient runs it again
-            sizes = (math.prod(shapes[n.name]) for n in body if n.op not in _VIEWS and len(shapes[n.name]) == 4)
-            largest = max(largest, 4 * sum(sizes))
+            made = (n for n in body if n.op not in _VIEWS and len(shapes[n.name]) == 4)
+            largest = max(largest, sum(_bytes(n, shapes[n.name]) for n in made))
             nodes += 0.5 * len(body) if "table_errors" in name else 3 * len(body)
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     maps = bytes_per_byte * maps + bytes_per_unrolled_byte * unrolled

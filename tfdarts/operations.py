@@ -116,7 +116,7 @@ class PerEdge(keras.layers.Layer):
         maps = keras.ops.split(x, count, axis=-1) if self.wide else [x] * count
         results = [layer(y, **options) for layer, y in zip(self.layers, maps)]
         if weights is not None:
-            results = [y * weights[edge] for edge, y in enumerate(results)]
+            results = [y * tf.cast(weights[edge], y.dtype) for edge, y in enumerate(results)]
         return keras.ops.concatenate(results, axis=-1)
 
 
@@ -151,6 +151,8 @@ def load(name, options=None, *, location="no_attention", recurrent=False):
         raise OperationsError(f"--location must be one of {', '.join(LOCATIONS)}. Received: {location!r}.")
     module = _module(name)
     if getattr(module, "EXACT_FLOAT32", False):  # here, since every way to the operations leads through here
+        if keras.config.dtype_policy().compute_dtype not in ("float32", "float64"):
+            raise OperationsError(f"Operation module {name!r} needs all bits of float32; leave out --precision.")
         environment.exact_float32()
     made, options = _make(module, name, options or {})
     contract = "(tensor)" if recurrent else "(channels, stride, edges, affine)"

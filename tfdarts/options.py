@@ -103,6 +103,11 @@ class Settings:
         """Name of the strategy of a search; None in training."""
         return self.values.get("strategy")
 
+    @property
+    def precision(self):
+        """In what the network computes, one of `precision.POLICIES`; float32 in a space without that option."""
+        return self.values.get("precision", "float32")
+
     def pick(self, function):
         """The options that a function takes by name, as keyword-only parameters; a dictionary."""
         names = [p.name for p in inspect.signature(function).parameters.values() if p.kind == p.KEYWORD_ONLY]

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from tfdarts.precision import of_container
+
 
 class Cell(keras.layers.Layer):
     """Two preprocessed inputs, nodes that add up their incoming edges, a concatenation (DARTS, section 2.1).
@@ -31,7 +33,7 @@ class Cell(keras.layers.Layer):
     """
 
     def __init__(self, channels, outgoing, concat, num_nodes, preprocess0, preprocess1, bottleneck=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype=of_container(), **kwargs)
         self.preprocess0, self.preprocess1 = preprocess0, preprocess1
         # One flat tuple: Keras saves layers in a tuple, but passes over tuples within tuples without a word.
         self.edges = tuple(layer for layers in outgoing for layer in layers)

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfdarts.precision import exact_type
+
 
 def dropout_factors(shape, probability, seed, dtype="float32"):
     """Factors for dropout, and for drop-path (FractalNet, Larsson et al. 2017, arXiv:1605.07648).
@@ -15,4 +17,5 @@ def dropout_factors(shape, probability, seed, dtype="float32"):
         A tensor of 0 and 1 / (1 - probability).
     """
     keep = 1 - probability
-    return tf.floor(keep + tf.random.stateless_uniform(shape, seed, dtype=dtype)) / keep
+    drawn = tf.random.stateless_uniform(shape, seed, dtype=exact_type(dtype))
+    return tf.cast(tf.floor(keep + drawn) / keep, dtype)

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tfdarts.genotype import NONE
 from tfdarts.layers.dropout import dropout_factors
+from tfdarts.precision import of_container
 
 SKIP = "skip_connect"
 
@@ -39,7 +40,7 @@ class MixedEdges(keras.layers.Layer):
     """
 
     def __init__(self, operations, candidates, channels, stride, targets, wide=False, then=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype=of_container(), **kwargs)
         self.targets, self.channels, self.wide, self.then = tuple(targets), channels, wide, then
         self.drops = SKIP if stride == 1 else None  # the operation that dropout may follow
         self.count = max(map(len, candidates))
@@ -106,7 +107,7 @@ class MixedEdges(keras.layers.Layer):
         weights = tf.reshape(weights, [-1, 1, edges, 1])
         matrix = tf.reshape(weights * tf.reshape(eye, [channels, 1, channels]), [-1, edges * channels])
         x = tf.concat(narrow, -1)
-        y = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), matrix)
+        y = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), tf.cast(matrix, x.dtype))
         return tf.reshape(y, [-1, *x.shape[1:3], edges * channels])
 
 

@@ -7,7 +7,10 @@ from tfdarts.ops.common import BatchNorm, fan_in_uniform
 
 
 class Linear(keras.layers.Layer):
-    """`x @ kernel + bias`, with PyTorch's initialisation of both, or the kernel's within plus and minus `bound`."""
+    """`x @ kernel + bias`, with PyTorch's initialisation of both, or the kernel's within plus and minus `bound`.
+
+    It is not rounded to 16 bits, for a loss follows.
+    """
 
     def __init__(self, units, bound=None, **kwargs):
         super().__init__(**kwargs)
@@ -16,11 +19,13 @@ class Linear(keras.layers.Layer):
     def build(self, shape):
         size = shape[-1]
         start = keras.initializers.RandomUniform(-self.bound, self.bound) if self.bound else fan_in_uniform(size)
-        self.kernel = self.add_weight(name="kernel", shape=(size, self.units), initializer=start)
-        self.bias = self.add_weight(name="bias", shape=(self.units,), initializer=fan_in_uniform(size))
+        shape, of_bias = (size, self.units), fan_in_uniform(size)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=start, autocast=False)
+        self.bias = self.add_weight(name="bias", shape=shape[1:], initializer=of_bias, autocast=False)
 
     def call(self, x):
-        return tf.matmul(x, tf.convert_to_tensor(self.kernel)) + self.bias
+        kernel = tf.convert_to_tensor(self.kernel)
+        return tf.matmul(tf.cast(x, kernel.dtype), kernel) + self.bias
 
 
 class AuxiliaryHead(keras.layers.Layer):

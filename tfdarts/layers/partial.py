@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfdarts.layers.edges import MixedEdges
+from tfdarts.precision import of_container
 
 
 class PartialEdges(keras.layers.Layer):
@@ -28,7 +29,7 @@ class PartialEdges(keras.layers.Layer):
     def __init__(
         self, operations, candidates, channels, stride, targets, then=None, share=4, inner=MixedEdges, **kwargs
     ):
-        super().__init__(**kwargs)
+        super().__init__(dtype=of_container(), **kwargs)
         if channels % (share * stride):
             raise ValueError(
                 f"`channels` must be a multiple of {share * stride} for 1/{share} of them at stride {stride}. "
@@ -78,5 +79,5 @@ class PartialEdges(keras.layers.Layer):
         if whole is None:
             passed = tf.tile(passed, [1, 1, 1, edges, 1, 1])
         else:
-            passed = passed * tf.reshape(whole, [edges, 1, 1])
+            passed = passed * tf.cast(tf.reshape(whole, [edges, 1, 1]), passed.dtype)
         return tf.reshape(tf.concat([mixed, passed], -1), [-1, height, width, edges * self.channels])

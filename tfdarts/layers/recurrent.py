@@ -11,6 +11,7 @@ from tfdarts import collectives
 from tfdarts.genotype import NONE
 from tfdarts.layers.choices import heaviest
 from tfdarts.ops.common import BN_EPSILON, BN_MOMENTUM
+from tfdarts.precision import exact_type
 
 LONGEST = 25.0  # norm of a last state that is carried on
 
@@ -90,15 +91,17 @@ def normalized(x, statistics, training):
 
     Args:
         x: `(..., batch, units)`.
-        statistics: `(2, ..., units)`, moving mean and variance; what is used outside training.
+        statistics: `(2, ..., units)`, moving mean and variance, float32 where `x` has 16 bits; what is used outside
+            training.
         training: bool.
 
     Returns:
         The normalised `x`, and in training the batch's mean and unbiased variance, shaped like `statistics`, else None.
     """
+    dtype, x = x.dtype, tf.cast(x, exact_type(x.dtype))
     if not training:
         mean, variance = tf.unstack(tf.expand_dims(statistics, -2))
-        return (x - mean) * tf.math.rsqrt(variance + BN_EPSILON), None
+        return tf.cast((x - mean) * tf.math.rsqrt(variance + BN_EPSILON), dtype), None
     if collectives.replicas() > 1:
         mean, variance, count = collectives.moments(x, [x.shape.rank - 2])
     else:
@@ -106,7 +109,7 @@ def normalized(x, statistics, training):
         variance = tf.reduce_mean(tf.square(x - mean), -2, keepdims=True)
         count = tf.cast(tf.shape(x)[-2], x.dtype)
     moments = tf.squeeze(tf.stack([mean, variance * (count / tf.maximum(count - 1, 1))]), -2)
-    return (x - mean) * tf.math.rsqrt(variance + BN_EPSILON), tf.stop_gradient(moments)
+    return tf.cast((x - mean) * tf.math.rsqrt(variance + BN_EPSILON), dtype), tf.stop_gradient(moments)
 
 
 def moving(statistics, moments):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfdarts.layers.choose import choose
 from tfdarts.ops.common import BatchNorm
+from tfdarts.precision import Values, of_container
 
 
 class Traced:
@@ -45,7 +46,7 @@ class SampledEdges(keras.layers.Layer):
     """
 
     def __init__(self, operations, candidates, channels, stride, targets, traced, then=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype=of_container(), **kwargs)
         self.targets, self.then, self.candidates, self.traced = tuple(targets), then, tuple(candidates), traced
         self.count, self.form = max(map(len, candidates)), (channels, stride)
         self.make = lambda op: operations.build(op, channels, stride, 1, False)
@@ -74,7 +75,8 @@ class SampledEdges(keras.layers.Layer):
     def _vector(self, name, variables):
         """A variable that holds the values of some."""
         with tf.init_scope():
-            start = tf.concat([tf.zeros(0, self.compute_dtype)] + [tf.reshape(v.value, [-1]) for v in variables], 0)
+            values = [tf.reshape(v._value, [-1]) for v in variables]  # `v.value` may be rounded to 16 bits here
+            start = tf.concat([tf.zeros(0, self.variable_dtype)] + values, 0)
         return self.add_weight(name=name, shape=start.shape, initializer=lambda shape, dtype: tf.cast(start, dtype))
 
     def weights_of(self, row):
@@ -98,7 +100,7 @@ class SampledEdges(keras.layers.Layer):
     def _function(self, names, shapes, x, training):
         """What runs on an edge of that form: `(map, index of the operation, its weight, all weights) -> map`."""
         form, functions = (*self.form, names), self.traced.functions
-        operations, form = self.traced.operations[form], (*form, tuple(x.shape), training)
+        operations, form = self.traced.operations[form], (*form, tuple(x.shape), x.dtype, training)
         if form not in functions:
 
             def run(x, index, weight, vector):
@@ -109,7 +111,7 @@ class SampledEdges(keras.layers.Layer):
                     def compute():
                         pieces = _cut(vector, sizes)[1:-1] if own else []
                         state = [*zip(operations[place].trainable_variables, pieces)]
-                        with keras.StatelessScope(state_mapping=state):
+                        with Values(state):
                             return operations[place](x, weights=weight, training=training)
 
                     return compute

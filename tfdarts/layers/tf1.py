@@ -44,7 +44,9 @@ class DebiasedBatchNorm(BatchNorm):
 
     def build(self, shape):
         super().build(shape)
-        self.start_share = self.add_weight(name="start_share", shape=(), initializer="ones", trainable=False)
+        self.start_share = self.add_weight(
+            name="start_share", shape=(), initializer="ones", trainable=False, autocast=False
+        )
 
     def call(self, x, scale=None, training=None):
         if not training:
@@ -125,7 +127,7 @@ class FactorizedReduce(common.FactorizedReduce):
 
 
 class PooledLinear(keras.layers.Layer):
-    """The head: global average, dropout, product with a kernel, no bias.
+    """The head: global average, dropout, product with a kernel, no bias; not rounded to 16 bits, as `heads.Linear`.
 
     Call arguments:
         x: `(batch, height, width, features)`.
@@ -140,8 +142,10 @@ class PooledLinear(keras.layers.Layer):
         self.units = units
 
     def build(self, shape):
-        self.kernel = self.add_weight(name="kernel", shape=(shape[-1], self.units), initializer="he_normal")
+        shape = (shape[-1], self.units)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer="he_normal", autocast=False)
 
     def call(self, x, dropout=None):
-        x = tf.reduce_mean(x, [1, 2])
-        return tf.matmul(x if dropout is None else x * dropout, tf.convert_to_tensor(self.kernel))
+        kernel = tf.convert_to_tensor(self.kernel)
+        x = tf.cast(tf.reduce_mean(x, [1, 2]), kernel.dtype)
+        return tf.matmul(x if dropout is None else x * tf.cast(dropout, x.dtype), kernel)

@@ -1,6 +1,7 @@
 """Options of every run."""
 
 from tfdarts.options import Option
+from tfdarts.precision import POLICIES
 
 OPTIONS = {
     "seed": Option(
@@ -23,6 +24,11 @@ OPTIONS = {
     ),
     "sync_batchnorm": Option(
         False, "let BatchNorm normalise by the whole batch where several devices share it, instead of by each's piece"
+    ),
+    "precision": Option(
+        "float32",
+        "in what the network computes: float32, or 16 bits for its maps (mixed_bfloat16, mixed_float16), for GPUs",
+        choices=POLICIES,
     ),
     "jit_compile": Option(False, "compile the step by XLA; worth trying on a GPU, slow on a CPU"),
 }

@@ -9,6 +9,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+from tfdarts import precision
 from tfdarts.errors import UserError
 from tfdarts.tasks.base import VALID
 from tfdarts.training.learner import Call
@@ -106,7 +107,10 @@ class Hessian:
         search = self.search
         inputs = search.task.inputs(search.supernet, self.batch, None, VALID, penalized=False, restart=True)
         weights, alphas = search.weights_vector(), search.alphas.value
-        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as outer:
+        with (
+            precision.exact(search.supernet),
+            tf.GradientTape(persistent=True, watch_accessed_variables=False) as outer,
+        ):
             outer.watch(alphas)
             with tf.GradientTape(watch_accessed_variables=False) as inner:
                 inner.watch(alphas)

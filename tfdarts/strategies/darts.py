@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdarts import optimizers
+from tfdarts import optimizers, precision
 from tfdarts.layers import choices
 from tfdarts.options import OptionError
 from tfdarts.strategies import hypergradient, stages
@@ -123,6 +123,9 @@ class Darts(Learner):
         self._both = self.shared(self.both_gradients, axes, (MEAN, MEAN, passed))
         self._architecture = self.shared(self.architecture_gradient, axes, (MEAN, (MEAN, GATHER)))
         self._perturbed = self.shared(self.perturbed_gradient, axes, (MEAN, passed))
+        self._quotient = self._architecture
+        if precision.mixed(self.network):
+            self._quotient = self.shared(self.exact_architecture_gradient, axes, (MEAN, (MEAN, GATHER)))
 
     @property
     def progress(self):
@@ -253,7 +256,7 @@ class Darts(Learner):
         with tf.GradientTape() as tape:
             tape.watch([weights, alphas])
             loss, result, state = self.pass_on(weights, self.mixing_of(alphas, moment), inputs, statistics)
-        return *tape.gradient(loss, [weights, alphas]), (result._replace(labels=None), state)
+        return *self.differentiate(tape, loss, [weights, alphas]), (result._replace(labels=None), state)
 
     def architecture_gradient(self, weights, alphas, batch, statistics=None):
         """Gradient for the architecture; then the loss without penalties, and what is carried on."""
@@ -261,7 +264,13 @@ class Darts(Learner):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(alphas)
             loss, result, _ = self.pass_on(weights, self.mixing_of(alphas, moment), inputs, statistics)
-        return tape.gradient(loss, alphas), (result.loss, result.carry)
+        (gradient,) = self.differentiate(tape, loss, [alphas])
+        return gradient, (result.loss, result.carry)
+
+    def exact_architecture_gradient(self, weights, alphas, batch, statistics=None):
+        """The same, computed in float32: what the second order subtracts differs in digits that 16 bits do not have."""
+        with precision.exact(self.supernet):
+            return self.architecture_gradient(weights, alphas, batch, statistics)
 
     def perturbed_gradient(self, weights, alphas, batch, statistics=None):
         """Gradient for the weights under perturbed mixing weights; then as `both_gradients`."""
@@ -270,7 +279,8 @@ class Darts(Learner):
 
         def loss_of(changed):
             call = Call(self.supernet, weights, mixing | changed, statistics=statistics)
-            return self.task.loss(call, inputs, training=False)[0]
+            with precision.exact(self.supernet):
+                return self.task.loss(call, inputs, training=False)[0]
 
         for part in self._hooks["perturb"]:
             mixing = mixing | part.perturb(self.of_operations(mixing), loss_of, moment)
@@ -278,7 +288,8 @@ class Darts(Learner):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             loss, result, state = self.pass_on(weights, mixing, inputs, statistics)
-        return tape.gradient(loss, weights), (result._replace(labels=None), state)
+        (gradient,) = self.differentiate(tape, loss, [weights])
+        return gradient, (result._replace(labels=None), state)
 
     def hypergradient(self, weights, train, valid, scale=1.0, statistics=None):
         """Gradient for the architecture parameters, and of the pass on validation data the loss and what it carries on.
@@ -292,9 +303,10 @@ class Darts(Learner):
         alphas, sgd = self.alphas.value, self.weight_optimizer
         if self.order == "first":
             return self._architecture(weights, alphas, valid, statistics)
+        sound = []
         result = hypergradient.second_order(
-            lambda *arguments: self._both(*arguments, statistics),
-            lambda *arguments: self._architecture(*arguments, statistics)[0],
+            lambda *arguments: self._sound_both(sound, *arguments, statistics),
+            lambda *arguments: self._quotient(*arguments, statistics)[0],
             weights,
             alphas,
             sgd.buffer.value,
@@ -306,7 +318,19 @@ class Darts(Learner):
             self.unrolled_clip,
         )
         passed, _ = result.valid
-        return result.value, (passed.loss, passed.carry)
+        value = tf.where(tf.reduce_all(sound), result.value, np.nan) if sound else result.value
+        return value, (passed.loss, passed.carry)
+
+    def _sound_both(self, sound, *arguments):
+        """`both_gradients`; one for the weights that has overflowed in float16 becomes 0, which `sound` takes note of.
+
+        So the loss at the weights behind the virtual step stays a number, though that step is none.
+        """
+        gradient, *rest = self._both(*arguments)
+        if self.loss_scale is not None:
+            sound.append(tf.reduce_all(tf.math.is_finite(gradient)))
+            gradient = tf.where(sound[-1], gradient, 0.0)
+        return gradient, *rest
 
     def step_architecture(self, gradient):
         """One step of Adam for the architecture parameters, the parts' penalties added to their loss."""
@@ -319,9 +343,13 @@ class Darts(Learner):
         gradient = self.whole_gradient(gradient)
         if math.isfinite(self.arch_clip):
             gradient, _ = optimizers.clip(gradient, self.arch_clip)
-        if self.arch_step is not self.step:
-            self.arch_step.assign_add(1)
-        self.alphas.assign(adam.update(alphas, gradient, adam.learning_rate, self.arch_step.value))
+
+        def step():
+            if self.arch_step is not self.step:
+                self.arch_step.assign_add(1)
+            return adam.update(alphas, gradient, adam.learning_rate, self.arch_step.value)
+
+        self.alphas.assign(self.if_sound(gradient, step, alphas))
 
     def train_step(self, data):
         self.step.assign_add(1)
@@ -438,7 +466,8 @@ def single(space, data, stream, stage, parts, candidates=None):
     settings = stage.settings
     parts = (*chosen.parts(space, settings), *parts)
     restricted = {} if candidates is None else {"candidates": candidates}
-    supernet = space.supernet(data.inputs, **edges_of(space, parts), **restricted, **settings.pick(space.supernet))
+    with precision.policy(settings.precision):
+        supernet = space.supernet(data.inputs, **edges_of(space, parts), **restricted, **settings.pick(space.supernet))
     task = data.search_task(supernet, **dropout_of(stage), **settings.pick(data.search_task))
     back = next((part for part in parts if isinstance(part, robust_darts.Adaptive)), None)
     sgd = optimizers.Sgd(**space.weight_sgd(**settings.pick(space.weight_sgd)), decay_varies=back is not None)
@@ -529,7 +558,10 @@ def costs(space, task, inputs, settings):
         if stage.keep:
             candidates = {"candidates": stages.last(supernet.choices, stage.keep)}
         own = stage.settings
-        supernet = space.supernet(inputs, **edges_of(space, parts), **candidates, **own.pick(space.supernet))
+        with precision.policy(settings.precision):
+            supernet = space.supernet(inputs, **edges_of(space, parts), **candidates, **own.pick(space.supernet))
+        if settings.values["unrolled"]:  # two of whose passes are in float32
+            precision.make_exact(supernet)
         mixing = {name: choices.uniform(table) for name, table in supernet.choices.items()}
         found.append(task.costs(supernet, inputs, space.search_memory, {"mixing": mixing}, **own.pick(task.costs)))
     return max(found, key=lambda each: each["peak_memory_estimate_bytes"])

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdarts import optimizers
+from tfdarts import optimizers, precision
 from tfdarts.options import OptionError
 from tfdarts.tasks.base import VALID
 from tfdarts.training.job import Job
@@ -256,7 +256,8 @@ def job(space, data, settings, parts=()):
     if parts:
         raise ValueError("`parts` are for the strategy darts.")
     stream = data.shared(**settings.pick(data.shared))
-    network = space.shared_network(data.inputs, **settings.pick(space.shared_network))
+    with precision.policy(settings.precision):
+        network = space.shared_network(data.inputs, **settings.pick(space.shared_network))
     how = policy(settings.strategy, stream.steps, space.reward_per_decision, **settings.pick(policy))
     model = Enas(
         network,
@@ -366,7 +367,8 @@ def alternate(train, valid, policy, step):
 
 def costs(space, task, inputs, settings):
     """What the shared network costs, as a dictionary: all parameters, multiply-adds and memory of one architecture."""
-    network = space.shared_network(inputs, **settings.pick(space.shared_network))
+    with precision.policy(settings.precision):
+        network = space.shared_network(inputs, **settings.pick(space.shared_network))
     (arc,) = space.random_architectures(1, settings.values["seed"], **settings.pick(space.controller))
     return task.costs(network, inputs, space.search_memory, {"arc": arc}, **settings.pick(task.costs))
 

@@ -64,6 +64,7 @@ class TextTask(Task):
         tokens, targets, hidden, masks, factor = inputs
         logits, hidden, raw, dropped = call(tokens, hidden, masks=masks if training else None, training=True)
         loss = cross_entropy(logits, targets)
+        raw, dropped = tf.cast(raw, loss.dtype), tf.cast(dropped, loss.dtype)
         penalty = self.beta * tf.reduce_mean(tf.square(raw[1:] - raw[:-1]))
         if self.alpha:
             penalty = penalty + self.alpha * tf.reduce_mean(tf.square(dropped))

@@ -1,11 +1,12 @@
 """What search and training have in common: the weights' optimizer, the state of a run, the metrics."""
 
+import itertools
 import math
 
 import keras
 import tensorflow as tf
 
-from tfdarts import optimizers
+from tfdarts import optimizers, precision
 from tfdarts.tasks.base import TRAIN, Pass
 from tfdarts.training import vectors
 from tfdarts.training.devices import FIRST, GATHER, MEAN, Shared
@@ -31,15 +32,12 @@ class Call:
 
     def __call__(self, *inputs, **options):
         variables, others = self.network.trainable_variables, self.network.non_trainable_variables
-        own, statistics = self.weights is None, self.statistics
-        results, state = self.network.stateless_call(
-            [v.value for v in variables] if own else optimizers.unflatten(self.weights, variables),
-            [v.value for v in others] if statistics is None else vectors.cut(statistics, others),
-            *inputs,
-            *self.architecture,
-            **options,
-        )
-        self.state = vectors.join(state)
+        weights = optimizers.flatten(variables) if self.weights is None else self.weights
+        weights = values(weights, variables, self.network)
+        statistics = [v.value for v in others] if self.statistics is None else vectors.cut(self.statistics, others)
+        with precision.Values([*zip(variables, weights), *zip(others, statistics)]) as scope:
+            results = self.network.call(*inputs, *self.architecture, **options)
+        self.state = vectors.join([scope.get_current_value(v) for v in others])
         return results
 
 
@@ -76,6 +74,7 @@ class Learner(keras.Model):
             initializer=keras.initializers.Constant(optimizer.learning_rate),
             trainable=False,
         )
+        self.loss_scale = precision.LossScale() if network.compute_dtype == "float16" else None
         self.loss_metric = keras.metrics.Mean(name="loss")
         self.score_metrics = tuple(keras.metrics.Mean(name=name) for name in task.scores)
         self._make_passes()
@@ -201,6 +200,27 @@ class Learner(keras.Model):
         """
         return gradient
 
+    def differentiate(self, tape, loss, sources, **options):
+        """Gradients of a loss, which is scaled for that where the network computes in float16; as `tape.gradient`.
+
+        Args:
+            sources: a list of float32 tensors.
+        """
+        if self.loss_scale is None or not precision.mixed(self.network):
+            return tape.gradient(loss, sources, **options)
+        factor = tf.convert_to_tensor(self.loss_scale.factor)
+        gradients = tape.gradient(loss, sources, output_gradients=factor, **options)
+        return [gradient / factor for gradient in map(tf.convert_to_tensor, gradients)]
+
+    def if_sound(self, gradient, step, otherwise):
+        """What `step` gives, a function without arguments; `otherwise` if a gradient in float16 has overflowed.
+
+        The loss's scale takes note of the gradient. In other types it is used as it is.
+        """
+        if self.loss_scale is None:
+            return step()
+        return tf.cond(self.loss_scale.judge(gradient), step, lambda: otherwise)
+
     def weight_gradient(self, inputs, *architecture):
         """Runs the network on its weights as they are, in training, which may change its other variables.
 
@@ -228,7 +248,7 @@ class Learner(keras.Model):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             total, result = self.task.loss(call, inputs)
-        gradient = tape.gradient(total, weights, unconnected_gradients="zero")
+        (gradient,) = self.differentiate(tape, total, [weights], unconnected_gradients="zero")
         return gradient, (result._replace(labels=None), call.state)
 
     def descend(self, weights, gradient, scale=1.0, count=None):
@@ -243,9 +263,11 @@ class Learner(keras.Model):
             The new weights.
         """
         gradient, rate = self.whole_gradient(gradient), self.learning_rate.value * scale
-        weights = self.weight_optimizer.update(weights, gradient, rate, self.step.value if count is None else count)
-        self.set_weights_vector(weights)
-        return weights
+        count = self.step.value if count is None else count
+        update = self.weight_optimizer.update
+        new = self.if_sound(gradient, lambda: update(weights, gradient, rate, count), weights)
+        self.set_weights_vector(new)
+        return new
 
     def evaluated_network(self):
         """The network that validation and tests run, a `Call`."""
@@ -299,3 +321,22 @@ class Settle(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.model.settle()
+
+
+def values(vector, variables, network):
+    """Cuts a vector into the values of a network's variables, of the types in which it reads them.
+
+    Neighbours are cast together: one by one they would be a kernel each.
+
+    Returns:
+        A list of tensors; all of the vector's type unless the network is `mixed`.
+    """
+    if not precision.mixed(network):
+        return optimizers.unflatten(vector, variables)
+    runs = [(cast, list(run)) for cast, run in itertools.groupby(variables, lambda v: v._autocast)]
+    sizes = [[math.prod(v.shape) for v in run] for _, run in runs]
+    result = []
+    for (cast, run), own, part in zip(runs, sizes, tf.split(vector, [sum(own) for own in sizes])):
+        pieces = tf.split(tf.cast(part, network.compute_dtype) if cast else part, own)
+        result += [tf.reshape(piece, v.shape) for piece, v in zip(pieces, run)]
+    return result

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdarts import optimizers
+from tfdarts import optimizers, precision
 from tfdarts.training import devices
 from tfdarts.training.job import Job
 from tfdarts.training.learner import Call, Learner
@@ -117,7 +117,8 @@ def job(space, data, genotype, settings, start=None):
         start: function that gives the new network the weights that it starts from; None for random ones.
     """
     stream = data.training(**settings.pick(data.training))
-    network = space.network(genotype, data.inputs, **settings.pick(space.network))
+    with precision.policy(settings.precision):
+        network = space.network(genotype, data.inputs, **settings.pick(space.network))
     if start is not None:
         start(network)
     task = data.training_task(network, **settings.pick(data.training_task))
@@ -154,5 +155,6 @@ def tester(network, task):
 
 def costs(space, task, inputs, genotype, settings):
     """What training a genotype costs, as a dictionary; arguments as in `job`, `task` from `tasks.load`."""
-    network = space.network(genotype, inputs, **settings.pick(space.network))
+    with precision.policy(settings.precision):
+        network = space.network(genotype, inputs, **settings.pick(space.network))
     return task.costs(network, inputs, space.train_memory, **settings.pick(task.costs))

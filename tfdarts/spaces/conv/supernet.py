@@ -14,6 +14,7 @@ from tfdarts.layers.heads import Linear
 from tfdarts.layers.network import build_layers, plan
 from tfdarts.layers.partial import PartialEdges
 from tfdarts.layers.stems import CifarStem, ImageNetStem
+from tfdarts.precision import of_container
 from tfdarts.spaces.conv.genotype import ConvGenotype
 
 STEMS = {"cifar": CifarStem, "imagenet": ImageNetStem}
@@ -139,7 +140,7 @@ class Supernet(keras.Model):
         stem="cifar",
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(dtype=of_container(), **kwargs)
         self.shares_statistics = getattr(edges, "shares_statistics", False)  # else every BatchNorm has its own
         self.edge_normalization = edge_normalization
         if partial_channels > 1:

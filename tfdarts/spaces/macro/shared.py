@@ -81,10 +81,10 @@ class SampledBatchNorm(keras.layers.Layer):
 
     def build(self, shape):
         size = (self.operations, shape[-1])
-        self.gamma = self.add_weight(name="gamma", shape=size, initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=size, initializer="zeros")
+        self.gamma = self.add_weight(name="gamma", shape=size, initializer="ones", autocast=False)
+        self.beta = self.add_weight(name="beta", shape=size, initializer="zeros", autocast=False)
         self.statistics = add_statistics(self, *size)
-        start = {"shape": (self.operations,), "initializer": "ones", "trainable": False}
+        start = {"shape": (self.operations,), "initializer": "ones", "trainable": False, "autocast": False}
         self.start_share = self.add_weight(name="start_share", **start)
 
     def call(self, x, op, training=None):
@@ -102,7 +102,8 @@ class SampledBatchNorm(keras.layers.Layer):
 def add_statistics(layer, rows, channels):
     """Adds moving means and variances `(rows, 2, channels)` to a layer."""
     start = keras.initializers.Constant([[0.0], [1.0]])
-    return layer.add_weight(name="statistics", shape=(rows, 2, channels), initializer=start, trainable=False)
+    kept = {"trainable": False, "autocast": False}
+    return layer.add_weight(name="statistics", shape=(rows, 2, channels), initializer=start, **kept)
 
 
 def replaced(table, row, value):
@@ -147,8 +148,8 @@ class SampledOperation(keras.layers.Layer):
             )
         self.kernels = tuple(kernels)
         size = (len(CONVOLUTIONS), channels)
-        self.gamma = self.add_weight(name="gamma", shape=size, initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=size, initializer="zeros")
+        self.gamma = self.add_weight(name="gamma", shape=size, initializer="ones", autocast=False)
+        self.beta = self.add_weight(name="beta", shape=size, initializer="zeros", autocast=False)
         self.statistics = add_statistics(self, *size)
 
     def call(self, x, op, training=None):

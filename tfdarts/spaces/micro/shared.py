@@ -75,15 +75,15 @@ class SharedCell(keras.layers.Layer):
         inputs = np.repeat(np.arange(self.nodes) + 2, 2)  # that each side of each node can have
         self.starts = (np.cumsum(inputs) - inputs).tolist()  # of their rows
 
-        def table(name, shape, start):
-            return self.add_weight(name=name, shape=(inputs.sum(), 2, *shape), initializer=start)
+        def table(name, shape, start, **options):
+            return self.add_weight(name=name, shape=(inputs.sum(), 2, *shape), initializer=start, **options)
 
         for size in SIZES:
             tables += [
                 table(f"depthwise_{size}", (size, size, channels, 1), he_normal(size * size * channels)),
                 table(f"pointwise_{size}", (1, 1, channels, channels), he_normal(channels)),
-                table(f"gamma_{size}", (channels,), "ones"),
-                table(f"beta_{size}", (channels,), "zeros"),
+                table(f"gamma_{size}", (channels,), "ones", autocast=False),
+                table(f"beta_{size}", (channels,), "zeros", autocast=False),
             ]
         self.tables = tuple(tables)
         states = 2 + self.nodes

@@ -10,6 +10,7 @@ from tfdarts.layers.cell import complete
 from tfdarts.layers.heads import Linear
 from tfdarts.layers.stems import Conv3x3
 from tfdarts.ops.common import BatchNorm, fan_in_uniform
+from tfdarts.precision import of_container
 from tfdarts.spaces.nb201.genotype import NODES
 
 STAGES = 3
@@ -32,7 +33,7 @@ class Cell(keras.layers.Layer):
     """
 
     def __init__(self, channels, outgoing, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype=of_container(), **kwargs)
         self.edges = tuple(layer for layers in outgoing for layer in layers)  # flat, as in `layers.cell.Cell`
         self.sources = tuple(source for source, layers in enumerate(outgoing) for _ in layers)
         self.channels = channels
@@ -94,7 +95,7 @@ class Stack(keras.layers.Layer):
     """
 
     def __init__(self, classes, channels, layers, outgoing, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype=of_container(), **kwargs)
         self.stem = Conv3x3(channels, 1, name="stem")
         blocks = []
         for stage in range(STAGES):

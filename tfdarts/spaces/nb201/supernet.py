@@ -10,6 +10,7 @@ from tfdarts.layers import choices
 from tfdarts.layers.edges import MixedEdges
 from tfdarts.layers.network import build_layers
 from tfdarts.layers.partial import PartialEdges
+from tfdarts.precision import of_container
 from tfdarts.spaces.nb201.genotype import EDGES, NODES, Nb201Genotype
 from tfdarts.spaces.nb201.operations import OPERATIONS
 from tfdarts.spaces.nb201.stack import Stack
@@ -55,7 +56,7 @@ class Nb201Supernet(keras.Model):
     kept_inputs = None  # a node keeps all its inputs
 
     def __init__(self, classes, channels=16, layers=5, candidates=None, edges=MixedEdges, partial_channels=1, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype=of_container(), **kwargs)
         self.shares_statistics = getattr(edges, "shares_statistics", False)
         if partial_channels > 1:
             edges = functools.partial(PartialEdges, share=partial_channels, inner=edges)

@@ -55,7 +55,7 @@ class LanguageModel(keras.Model):
 
     def build(self):
         self.embedding = self.add_uniform("embedding", (self.words, self.units))
-        self.bias = self.add_weight(name="bias", shape=(self.words,), initializer="zeros")
+        self.bias = self.add_weight(name="bias", shape=(self.words,), initializer="zeros", autocast=False)
         self.start = self.add_uniform("start", (2 * self.units, 2 * self.units))
         self.kernels = self.add_uniform("kernels", (self.matrices, self.units, 2 * self.units))
         self.built = True
@@ -69,7 +69,8 @@ class LanguageModel(keras.Model):
     def add_statistics(self):
         """Adds moving statistics of a normalisation, `(2, units)`: zeros and ones."""
         start = keras.initializers.Constant([[0.0], [1.0]])
-        return self.add_weight(name="statistics", shape=(2, self.units), initializer=start, trainable=False)
+        kept = {"trainable": False, "autocast": False}
+        return self.add_weight(name="statistics", shape=(2, self.units), initializer=start, **kept)
 
     @property
     def matrices(self):
@@ -100,8 +101,8 @@ class LanguageModel(keras.Model):
             Logits `(time, batch, words)`; the last hidden state; the cell's outputs before and after output dropout,
             `(time, batch, units)`; `statistics`.
         """
-        masks = masks or {}
-        embedding = tf.convert_to_tensor(self.embedding)
+        embedding, hidden = tf.convert_to_tensor(self.embedding), tf.cast(hidden, self.compute_dtype)
+        masks = {name: tf.cast(mask, hidden.dtype) for name, mask in (masks or {}).items()}
         x = tf.gather(embedding, tokens)
         if "dropoute" in masks:
             x = x * tf.gather(masks["dropoute"], tokens)
@@ -124,5 +125,6 @@ class LanguageModel(keras.Model):
         gates = tf.reshape(gates, [time, batch, 2 * self.units])
         raw, (hidden, *statistics) = recurrent.unroll(step, gates, (hidden, *statistics))
         dropped = raw * masks["dropout"] if "dropout" in masks else raw
-        logits = tf.matmul(tf.reshape(dropped, [-1, self.units]), embedding, transpose_b=True) + self.bias
+        logits = tf.matmul(tf.reshape(dropped, [-1, self.units]), embedding, transpose_b=True)
+        logits = tf.cast(logits, self.variable_dtype) + self.bias  # not rounded any more, for a loss follows
         return tf.reshape(logits, [time, batch, self.words]), hidden, raw, dropped, statistics

@@ -62,7 +62,7 @@ class SharedLanguageModel(LanguageModel):
         offset, gamma, beta, statistics = (
             tf.convert_to_tensor(v) for v in (self.offset, self.gamma, self.beta, self.statistics)
         )
-        leaves = 1 - tf.reduce_max(tf.one_hot(previous, self.nodes, dtype=hidden.dtype), 0)
+        leaves = 1 - tf.reduce_max(tf.one_hot(previous, self.nodes, dtype=self.compute_dtype), 0)
         leaves /= tf.reduce_sum(leaves)
         functions = [self._activation(index) for index in activations]
 

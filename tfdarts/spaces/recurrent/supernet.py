@@ -42,7 +42,8 @@ class LanguageSupernet(LanguageModel):
         return self.nodes * (self.nodes + 1) // 2
 
     def call(self, tokens, hidden, mixing, masks=None, training=None):
-        node = recurrent.MixedNodes(mixing["recurrent"], self.choices["recurrent"], self.operations.ops)
+        weights = tf.cast(mixing["recurrent"], self.compute_dtype)
+        node = recurrent.MixedNodes(weights, self.choices["recurrent"], self.operations.ops)
         statistics, kernels = tf.convert_to_tensor(self.statistics), tf.unstack(tf.convert_to_tensor(self.kernels))
 
         def normalize(index, state):

@@ -71,7 +71,7 @@ class ReNetCell(keras.layers.Layer):
 
         def statistics(name, shape):
             start = keras.initializers.Constant([[[0.0]], [[1.0]]])
-            return self.add_weight(name=name, shape=shape, initializer=start, trainable=False)
+            return self.add_weight(name=name, shape=shape, initializer=start, trainable=False, autocast=False)
 
         self.start = self._uniform("start", (directions, size, 2 * self.units))
         self.kernels = self._uniform("kernels", (self.nodes, directions, self.units, 2 * self.units))
@@ -112,8 +112,8 @@ class ReNetCell(keras.layers.Layer):
             done = tf.stack([recurrent.moving(done[:, i], update) for i, update in enumerate(updates)], 1)
         else:
             mean, variance = tf.unstack(done[..., None])
-            from_input *= tf.math.rsqrt(variance + BN_EPSILON)
-            offset -= tf.reduce_sum(mean * from_input, 1, keepdims=True)
+            from_input *= tf.cast(tf.math.rsqrt(variance + BN_EPSILON), from_input.dtype)
+            offset -= tf.reduce_sum(tf.cast(mean, from_input.dtype) * from_input, 1, keepdims=True)
 
         def gates(x, h):
             h, moments = recurrent.normalized(h, waiting, training)

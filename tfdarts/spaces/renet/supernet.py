@@ -1,6 +1,7 @@
 """The sweeping network that DARTS searches."""
 
 import keras
+import tensorflow as tf
 
 from tfdarts.layers import recurrent
 from tfdarts.layers.choices import alike
@@ -54,7 +55,8 @@ class ReNetSupernet(keras.Model):
         self.classifier.build((None, self.body.features))
 
     def call(self, images, mixing, training=None):
-        node = recurrent.MixedNodes(mixing["recurrent"], self.choices["recurrent"], self.operations.ops)
+        weights = tf.cast(mixing["recurrent"], self.compute_dtype)
+        node = recurrent.MixedNodes(weights, self.choices["recurrent"], self.operations.ops)
         return self.classifier(self.body(images, training=training, node=node))
 
     def genotype(self, mixing):
