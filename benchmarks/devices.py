@@ -38,7 +38,7 @@ def one(args):
     search = Darts(supernet, ImageTask(), sgd, args.order, devices=shared)
     search.compile(jit_compile=False)
     search.make_train_function()
-    batches, seconds, start = measure.cifar_batches(args.batch_size), [], time.perf_counter()
+    batches, seconds = measure.cifar_batches(args.batch_size), []
     step = search.train_function
     for _ in range(args.steps + 1):
         begun = time.perf_counter()
@@ -50,10 +50,13 @@ def one(args):
         "seconds": round(statistics.median(seconds), 4),
         "first_step": round(first, 1),
     }
-    return line | {"spread": [round(min(seconds), 4), round(max(seconds), 4)], "sum_share": sum_share(shared, search)}
+    return line | {
+        "spread": [round(min(seconds), 4), round(max(seconds), 4)],
+        "sum_seconds": sum_seconds(shared, search),
+    }
 
 
-def sum_share(shared, search):
+def sum_seconds(shared, search):
     """How many seconds the sum of so many weights over the devices takes alone; 0 with one device."""
     import tensorflow as tf
 
