@@ -23,8 +23,10 @@ from tfdarts.spaces.conv.network import EvaluationNetwork
 from tfdarts.spaces.conv.supernet import Supernet
 from tfdarts.spaces.recurrent.supernet import LanguageSupernet
 from tfdarts.strategies.darts import Darts
+from tfdarts.tasks.images import ImageTask
 from tfdarts.tasks.text import TextTask
 from tfdarts.training import devices
+from tfdarts.training.trainer import Trainer
 
 
 def two(sync_batchnorm=True):
@@ -104,7 +106,7 @@ def test_a_search_on_text_with_dropout(float64):
     same(*results)
 
 
-def test_a_training_with_drop_path_whose_last_batch_is_short():
+def test_a_training_whose_last_batch_is_short(float64):
     generator, results = np.random.default_rng(0), []
     images, labels = image_batch(generator, 11)
     data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(6)
@@ -112,10 +114,21 @@ def test_a_training_with_drop_path_whose_last_batch_is_short():
         keras.utils.set_random_seed(1)
         network = EvaluationNetwork(genotypes.load("DARTS_V2"), 3, 4, layers=3, auxiliary=True)
         network.build((None, 8, 8, 3))
-        trainer = build.training(network, epochs=2, devices=shared)
-        trainer.epoch.assign(1.0)
+        trainer = Trainer(network, ImageTask(auxiliary_weight=0.4), optimizers.Sgd(0.1, 0.9), devices=shared)
         results.append(after_steps(trainer, list(data)[::-1]))
-    same(*results, 1e-4)
+    same(*results)
+
+
+def test_what_is_drawn_for_an_image_goes_where_the_image_goes():
+    shared, batch = two(), tf.range(6)
+    inputs = (batch, batch, {"dropout": batch[:, None], "drop_path": tf.tile(batch, [6])[None, None, :6]})
+
+    def pieces(scale, inputs):
+        return scale * inputs[0], inputs[2]["dropout"], inputs[2]["drop_path"]
+
+    run = devices.Shared(shared, pieces, (None, ImageTask.axes), (0, 0, 2))
+    for found in run(tf.constant(2), inputs):
+        np.testing.assert_array_equal(np.ravel(found), np.arange(6) * (2 if found.shape.rank == 1 else 1))
 
 
 def test_a_search_stopped_on_two_devices_goes_on_on_one(tmp_path):

@@ -9,16 +9,28 @@ import tensorflow as tf
 GRADIENTS, STATISTICS = 1, 2  # groups of devices that sum with each other: one of each machine, or all
 _KEYS = itertools.count(1)  # every machine traces the same sums in the same order, so that theirs have the same keys
 _REPLICAS = contextvars.ContextVar("replicas", default=1)
+_SHARE = contextvars.ContextVar("share", default=None)
 
 
 @contextlib.contextmanager
-def normalising_over(replicas):
-    """While a pass is traced in this context, BatchNorm normalises by the whole batch, which lies on `replicas`."""
-    token = _REPLICAS.set(replicas)
+def tracing(share, replicas):
+    """The context in which a pass on a piece of a batch is traced.
+
+    Args:
+        share: scalar, which share of the whole batch the piece is.
+        replicas: int, how many devices BatchNorm normalises over.
+    """
+    tokens = _SHARE.set(share), _REPLICAS.set(replicas)
     try:
         yield
     finally:
-        _REPLICAS.reset(token)
+        for variable, token in zip((_SHARE, _REPLICAS), tokens):
+            variable.reset(token)
+
+
+def share():
+    """Which share of the whole batch this device's piece is, by which its loss counts; None for the whole batch."""
+    return _SHARE.get()
 
 
 def replicas():

@@ -24,7 +24,7 @@ from tfdarts.strategies.parts import (
 )
 from tfdarts.tasks.base import TRAIN, VALID
 from tfdarts.training import devices
-from tfdarts.training.devices import FIRST, GATHER, MEAN
+from tfdarts.training.devices import FIRST, GATHER, MEAN, SUM
 from tfdarts.training.job import Job
 from tfdarts.training.learner import Call, Learner
 
@@ -120,12 +120,12 @@ class Darts(Learner):
 
     def _make_passes(self):
         axes, passed = (None, None, (self.task.axes, None), None), (self.merged_pass, FIRST)
-        self._both = self.shared(self.both_gradients, axes, (MEAN, MEAN, passed))
-        self._architecture = self.shared(self.architecture_gradient, axes, (MEAN, (MEAN, GATHER)))
-        self._perturbed = self.shared(self.perturbed_gradient, axes, (MEAN, passed))
+        self._both = self.shared(self.both_gradients, axes, (SUM, SUM, passed))
+        self._architecture = self.shared(self.architecture_gradient, axes, (SUM, (MEAN, GATHER)))
+        self._perturbed = self.shared(self.perturbed_gradient, axes, (SUM, passed))
         self._quotient = self._architecture
         if precision.mixed(self.network):
-            self._quotient = self.shared(self.exact_architecture_gradient, axes, (MEAN, (MEAN, GATHER)))
+            self._quotient = self.shared(self.exact_architecture_gradient, axes, (SUM, (MEAN, GATHER)))
 
     @property
     def progress(self):

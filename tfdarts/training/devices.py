@@ -4,22 +4,36 @@ What one device would compute is what comes out, but for BatchNorm: each device 
 PyTorch's `DataParallel`, unless it is told to normalise by the whole batch.
 """
 
-import contextlib
-
 import tensorflow as tf
 
 from tfdarts import collectives
 from tfdarts.errors import UserError
 from tfdarts.runs import environment
 
-MEAN, FIRST, GATHER = "mean", "first", "gather"  # what becomes of each device's results
+SUM, MEAN, FIRST, GATHER = "sum", "mean", "first", "gather"  # what becomes of each device's results
 
 
 class Shared:
-    """A pass that devices share, called as the function is; arguments as in `Devices.run`."""
+    """A pass that devices share, called as the pass is.
 
-    def __init__(self, devices, function, axes, merges):
-        self.devices, self.function, self.axes, self.merges = devices, function, axes, merges
+    Args:
+        devices: `Devices`.
+        method: the pass.
+        axes: structure like its arguments: along which axis each is cut, where None stands for what every device gets
+            whole, also for a whole part of the structure.
+        merges: structure like its results, what becomes of each device's: `SUM`, of gradients, which know their shares
+            (`collectives.share`); `MEAN`, weighed by the shares; `FIRST`, the first device's; `GATHER`, joined along
+            the first axis; or an int, joined along that axis, but those of this machine only.
+    """
+
+    def __init__(self, devices, method, axes, merges):
+        self.devices, self.axes, self.merges = devices, axes, merges
+
+        def on_piece(share, *arguments):
+            with collectives.tracing(share, devices.count if devices.sync_batchnorm else 1):
+                return method(*arguments)
+
+        self.function = tf.function(on_piece, autograph=False, experimental_attributes={"_noinline": True})
 
     def __call__(self, *arguments):
         return self.devices.run(self.function, arguments, self.axes[: len(arguments)], self.merges)
@@ -54,28 +68,20 @@ class Devices:
                 "or other --devices"
             )
 
-    def _normalising(self):
-        """The context in which a pass is traced that these devices run."""
-        return collectives.normalising_over(self.count) if self.sync_batchnorm else contextlib.nullcontext()
-
     def run(self, function, arguments, axes, merges):
         """Runs a pass on every device on its piece of the batch.
 
         Args:
-            function: a `tf.function` of the arguments.
-            arguments: tuple of structures of tensors.
-            axes: structure like `arguments`: along which axis each is cut, where None stands for what every device gets
-                whole, also for a whole part of the structure.
-            merges: structure like the function's results, what becomes of each device's: `MEAN`, weighed by the pieces;
-                `FIRST`, the first device's; `GATHER`, joined along the first axis; or an int, joined along that axis,
-                but those of this machine only.
+            function: a `tf.function` of the piece's share of the batch and the arguments.
+            arguments: tuple of structures of tensors, the batch's whole.
+            axes, merges: as in `Shared`.
 
         Returns:
-            What the function would return for the whole batch.
+            What the pass would return for the whole batch.
         """
         pieces, shares = self._cut(arguments, axes)
-        with self._normalising():
-            run = function.get_concrete_function(*pieces[0])
+        pieces = [(share, *piece) for share, piece in zip(shares, pieces)]
+        run = function.get_concrete_function(*pieces[0])
         results = []
         for name, piece in zip(self.names, pieces):
             with tf.device(name):
@@ -112,7 +118,7 @@ class Devices:
 
     def _over_machines(self, how, tensors):
         """Merges what the machines' devices found, in one sum."""
-        shared = [place for place, kind in enumerate(how) if kind in (MEAN, FIRST, GATHER)]
+        shared = [place for place, kind in enumerate(how) if kind in (SUM, MEAN, FIRST, GATHER)]
         own = [self._addend(how[place], tensors[place]) for place in shared]
         flat = tf.concat([tf.reshape(x, [-1]) for x in own], 0)
         flat = collectives.all_sum(flat, self.machines, collectives.GRADIENTS)
@@ -162,9 +168,12 @@ def _like(structure, axes):
 
 
 def _split(x, axis, count, sizes):
-    if x.shape[axis] is not None:
+    """Pieces of a tensor, of one static shape, whatever their sizes."""
+    if x.shape[axis] is not None and x.shape[axis] % count == 0:
         return tf.split(x, count, axis)
-    return tf.split(x, tf.stack(sizes), axis, num=count)
+    shape = [None if place == axis else size for place, size in enumerate(x.shape)]
+    pieces = tf.split(x, tf.stack(sizes), axis, num=count)
+    return [tf.compat.v1.placeholder_with_default(piece, shape) for piece in pieces]
 
 
 def _call(function, arguments):
@@ -184,9 +193,10 @@ def _merged(kind, parts, shares):
     """What becomes of one tensor of each device's results; see `Devices.run`."""
     if kind == FIRST:
         return parts[0]
-    if kind != MEAN:
+    if kind not in (SUM, MEAN):
         return tf.concat(parts, 0 if kind == GATHER else kind)
     # A device without a share of a short batch has no say, whatever it found.
+    shares = shares if kind == MEAN else [tf.sign(share) for share in shares]
     return tf.add_n([tf.math.multiply_no_nan(x, tf.cast(share, x.dtype)) for x, share in zip(parts, shares)])
 
 

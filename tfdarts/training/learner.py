@@ -6,10 +6,10 @@ import math
 import keras
 import tensorflow as tf
 
-from tfdarts import optimizers, precision
+from tfdarts import collectives, optimizers, precision
 from tfdarts.tasks.base import TRAIN, Pass
 from tfdarts.training import vectors
-from tfdarts.training.devices import FIRST, GATHER, MEAN, Shared
+from tfdarts.training.devices import FIRST, GATHER, MEAN, SUM, Shared
 
 
 class Call:
@@ -82,7 +82,7 @@ class Learner(keras.Model):
     def _make_passes(self):
         self._gradient = self.gradient_of
         if self.devices is not None:
-            axes, merges = (None, self.task.axes, None), (MEAN, (self.merged_pass, FIRST))
+            axes, merges = (None, self.task.axes, None), (SUM, (self.merged_pass, FIRST))
             self._gradient = self.shared(self.gradient_of, axes, merges)
 
     def shared(self, method, axes, merges):
@@ -90,15 +90,16 @@ class Learner(keras.Model):
 
         Args:
             method: the pass.
-            axes, merges: as in `Devices.run`.
+            axes, merges: as in `devices.Shared`.
         """
+        if self.devices is not None:
+            return Shared(self.devices, method, axes, merges)
         # Not inlined: a function that is called three times is instantiated once, not copied into the step.
-        function = tf.function(method, autograph=False, experimental_attributes={"_noinline": True})
-        return function if self.devices is None else Shared(self.devices, function, axes, merges)
+        return tf.function(method, autograph=False, experimental_attributes={"_noinline": True})
 
     @property
     def merged_pass(self):
-        """What becomes of the devices' `Pass`es; see `Devices.run`."""
+        """What becomes of the devices' `Pass`es; see `devices.Shared`."""
         return Pass(MEAN, self.task.axes[1], None, GATHER)
 
     def labelled(self, result, inputs):
@@ -203,14 +204,20 @@ class Learner(keras.Model):
     def differentiate(self, tape, loss, sources, **options):
         """Gradients of a loss, which is scaled for that where the network computes in float16; as `tape.gradient`.
 
+        On a piece of a batch, it is that of the piece's share of the loss.
+
         Args:
             sources: a list of float32 tensors.
         """
-        if self.loss_scale is None or not precision.mixed(self.network):
+        share, factor = collectives.share(), None
+        if self.loss_scale is not None and precision.mixed(self.network):
+            factor = tf.convert_to_tensor(self.loss_scale.factor)
+        if share is None and factor is None:
             return tape.gradient(loss, sources, **options)
-        factor = tf.convert_to_tensor(self.loss_scale.factor)
-        gradients = tape.gradient(loss, sources, output_gradients=factor, **options)
-        return [gradient / factor for gradient in map(tf.convert_to_tensor, gradients)]
+        scales = [tf.cast(each, loss.dtype) for each in (share, factor) if each is not None]
+        gradients = tape.gradient(loss, sources, output_gradients=math.prod(scales), **options)
+        gradients = map(tf.convert_to_tensor, gradients)
+        return list(gradients) if factor is None else [gradient / factor for gradient in gradients]
 
     def if_sound(self, gradient, step, otherwise):
         """What `step` gives, a function without arguments; `otherwise` if a gradient in float16 has overflowed.
