@@ -1,5 +1,6 @@
 """Options of every run."""
 
+from tfdarts.layers import cell_functions
 from tfdarts.options import Option
 
 OPTIONS = {
@@ -15,6 +16,13 @@ OPTIONS = {
         zero=True,
         resume="change",
     ),
-    "jit_compile": Option(False, "compile the step by XLA; worth trying on a GPU, slow on a CPU"),
+    "jit_compile": Option(
+        False, "compile each cell by XLA, one function for all of the same shape; for GPUs, slow on a CPU"
+    ),
+    "remat": Option(
+        "none",
+        "none, or cell: the gradient computes each cell's maps again, which takes less memory and more time",
+        choices=cell_functions.REMAT,
+    ),
 }
 EPOCHS = Option(50, "passes over the training data", resume="grow")

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts import optimizers
+from tfdarts.layers import cell_functions
 from tfdarts.training.job import Job
 from tfdarts.training.learner import Call, Learner
 
@@ -117,6 +118,7 @@ def job(space, data, genotype, settings, start=None):
     """
     stream = data.training(**settings.pick(data.training))
     network = space.network(genotype, data.inputs, **settings.pick(space.network))
+    cell_functions.use(network, **settings.pick(cell_functions.use))
     if start is not None:
         start(network)
     task = data.training_task(network, **settings.pick(data.training_task))
@@ -128,13 +130,13 @@ def job(space, data, genotype, settings, start=None):
     return Job(model, stream.batches, stream.steps, schedule, stream.validation, callbacks)
 
 
-def trainer(network, task, sgd, steps, *, seed, epochs, jit_compile, nonmono=None):
+def trainer(network, task, sgd, steps, *, seed, epochs, nonmono=None):
     """A compiled `Trainer` by options; with `nonmono` an `AveragedTrainer`."""
     if nonmono is None:
         model = Trainer(network, task, sgd, seed, epochs, steps)
     else:
         model = AveragedTrainer(network, task, sgd, seed, epochs, nonmono)
-    model.compile(jit_compile=jit_compile)
+    model.compile(jit_compile=False)  # XLA compiles the cells, if asked
     return model
 
 
@@ -148,4 +150,5 @@ def tester(network, task):
 def costs(space, task, inputs, genotype, settings):
     """What training a genotype costs, as a dictionary; arguments as in `job`, `task` from `tasks.load`."""
     network = space.network(genotype, inputs, **settings.pick(space.network))
+    cell_functions.use(network, **settings.pick(cell_functions.use))
     return task.costs(network, inputs, space.train_memory, **settings.pick(task.costs))

@@ -165,7 +165,7 @@ class Supernet(keras.Model):
                 end = MixedEdges(operations, [operations.end], multiplier * width, 1, (0,), wide=True)
             larger = before or (index == 0 and self.stem.reduces)  # the first input, than the second
             inputs = (operations.preprocess(width, halve, False) for halve in (larger, False))
-            cells.append(Cell(width, outgoing, concat, nodes, *inputs, end, name=f"cell_{index}"))
+            cells.append(Cell(width, outgoing, concat, nodes, *inputs, end, kind=reduction, name=f"cell_{index}"))
         self.cells = tuple(cells)
         self.cell_is_reduction = tuple(reduction for _, reduction, _ in plan(layers, channels))
         self.classifier = Linear(classes, name="classifier")
