@@ -12,7 +12,7 @@ from tfdarts.classifier import Classifier, network_of
 from tfdarts.errors import UserError
 from tfdarts.genotype import Genotype
 from tfdarts.report.drawing import svgs
-from tfdarts.runs import environment
+from tfdarts.runs import environment, memory
 from tfdarts.runs.callbacks import GenotypeCallback
 from tfdarts.runs.fit import fit
 from tfdarts.runs.folder import RunFolder
@@ -99,7 +99,7 @@ def search(
         raise UserError("random architectures need no search; call tfdarts.random_genotypes")
     given = options | ({} if strategy is None else {"strategy": strategy})
     settings = recipes.resolve(recipe, "search", _with_name(data, given, recipes.space_of(recipe, space)), space)
-    environment.configure(settings.values["seed"], settings.values["deterministic"])
+    environment.configure(**settings.pick(environment.configure))
     where = spaces.load(settings.space)
     source, settings = _read(where, data, None, settings)
     job = strategies.load(settings.strategy).job(where, source, settings, parts)
@@ -124,7 +124,8 @@ def fit_search(job, settings, folder, callbacks=()):
         A `Search`.
     """
     callbacks = (*callbacks, GenotypeCallback(folder)) if folder else callbacks
-    fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
+    with memory.explained(settings.values.get("batch_size")):
+        fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
     model, path = fitted.model, folder.folder if folder else None
     model.take_best()
     if job.states is not None:
@@ -219,7 +220,7 @@ def train(
     space = space or (genotype.space if genotype else None)
     settings = recipes.resolve(recipe, "train", _with_name(data, options, recipes.space_of(recipe, space)), space)
     settings = settings.but(**spaces.load(settings.space).options_of(genotype)) if genotype else settings
-    environment.configure(settings.values["seed"], settings.values["deterministic"])
+    environment.configure(**settings.pick(environment.configure))
     where = spaces.load(settings.space)
     source, settings = _read(where, data, test, settings)
     job = trainer.job(where, source, genotype, settings)
@@ -248,9 +249,10 @@ def fit_training(job, settings, data, folder, callbacks=()):
     Returns:
         Its test results and costs, a dictionary; the history of its metrics, as `Search.history`.
     """
-    fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
-    job.model.take_best()
-    results = data.results(job.model, **settings.pick(data.results)) | {"seconds": round(fitted.seconds, 1)}
+    with memory.explained(settings.values.get("batch_size")):
+        fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
+        job.model.take_best()
+        results = data.results(job.model, **settings.pick(data.results)) | {"seconds": round(fitted.seconds, 1)}
     if folder:
         folder.save_json("results.json", results)
         job.model.network.save(folder.folder / "model.keras")
@@ -298,8 +300,9 @@ def evaluate(
         source = task.load_for(network, data, data_dir)
     else:
         source = task.for_testing(network, data)
-    learner = trainer.tester(network, source.test_task(network))
-    return source.test_results(learner, batch_size=batch_size or 96)
+    learner, batch_size = trainer.tester(network, source.test_task(network)), batch_size or 96
+    with memory.explained(batch_size):
+        return source.test_results(learner, batch_size=batch_size)
 
 
 def load_trained(path, ops=None, space=None):

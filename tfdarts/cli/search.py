@@ -41,7 +41,7 @@ def search(values, _):
     settings, remembered = cli.settings(values, "search")
     if values.show:
         return print(table(settings))
-    environment.configure(settings.values["seed"], settings.values["deterministic"])
+    environment.configure(**settings.pick(environment.configure))
     if settings.strategy == "random":
         return draw(values, settings)
     space = spaces.load(settings.space)
@@ -81,7 +81,7 @@ def derive(values):
     settings, remembered = cli.settings(values, "search")
     if settings.strategy not in ("enas", "random_ws"):
         raise UserError(f"--derive needs a search by --strategy enas or random_ws, not {settings.strategy}")
-    environment.configure(settings.values["seed"], settings.values["deterministic"])
+    environment.configure(**settings.pick(environment.configure))
     space = spaces.load(settings.space)
     task = tasks.load(space.task)
     data = task.load(remembered=remembered, **settings.pick(task.load))

@@ -146,7 +146,7 @@ def train(values, more):
     settings = settings if source is None else _of_source(values, settings, source)
     if values.show:
         return print(table(settings))
-    environment.configure(settings.values["seed"], settings.values["deterministic"])
+    environment.configure(**settings.pick(environment.configure))
     space = spaces.load(settings.space)
     task = tasks.load(space.task)
     if values.dry_run:

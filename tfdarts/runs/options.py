@@ -8,7 +8,9 @@ OPTIONS = {
         0, "number that weights, data order, augmentation and dropout are drawn from", zero=True, random=True
     ),
     "deterministic": Option(
-        None, "whether the same seed gives the same bits on the same machine; unset: yes without a GPU", kind=bool
+        None,
+        "whether the same seed gives the same bits on the same machine; unset: yes without a GPU and --jit_compile",
+        kind=bool,
     ),
     "checkpoint_minutes": Option(
         10.0,
