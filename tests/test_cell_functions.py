@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from tests.support import build, kinds
-from tfdarts import operations
+from tfdarts import api, cost, operations
 from tfdarts.errors import UserError
 from tfdarts.layers import cell_functions, choices
-from tfdarts.runs import environment
+from tfdarts.options import Settings
+from tfdarts.runs import environment, memory
 from tfdarts.spaces.conv.supernet import Supernet
 from tfdarts.spaces.nb201.supernet import Nb201Supernet
 from tfdarts.strategies.parts import drnas, fair_darts, smooth_darts
@@ -146,7 +147,7 @@ def calls(concrete):
 
 @pytest.mark.parametrize("remat", cell_functions.REMAT)
 def test_xla_gives_the_same_values_and_compiles_each_shape_once(remat, float64):
-    candidates = (("skip_connect", "nor_conv_1x1"),) * 6
+    candidates = (("skip_connect",),) * 5 + (("skip_connect", "nor_conv_1x1"),)
     net = Nb201Supernet(3, 4, 2, candidates)  # two cells of each shape
     net.build((None, 8, 8, 3))
     search, data = build.search(net, "first"), batch()
@@ -202,3 +203,54 @@ def test_what_has_no_cells_is_refused():
 def test_xla_is_not_deterministic():
     with pytest.raises(UserError, match="--jit_compile does not go with --deterministic"):
         environment.configure(deterministic=True, jit_compile=True)
+
+
+def test_costs_know_of_cells_whose_maps_are_computed_again():
+    net = supernet(dataclasses.replace(ATTENTIVE, after=(), end=("GE_theta-plus",)), channels=8)  # products by weights
+    mixing = {name: choices.uniform(table) for name, table in net.choices.items()}
+
+    def forward(x, training=True):
+        return net(x, mixing, training=training)
+
+    def found():
+        graph = cost._trace(forward, (6, 8, 8, 3))
+        again = [called for op in graph.get_operations() if cost._again(op) for called in cost._called(op)]
+        return cost._maps(graph, (4,)), [cost._maps(called, (4,)) for called in again]
+
+    products, (every, none) = cost.multiply_adds(lambda x: forward(x, False), (8, 8, 3)), found()
+    functions(net, "cell")
+    kept, inside = found()
+    assert products == cost.multiply_adds(lambda x: forward(x, False), (8, 8, 3))
+    assert none == [] and len(inside) == 2
+    outputs = 6 * 4 * 2 * sum(cell.channels * size**2 for cell, size in zip(net.cells, (4, 2)))
+    assert every - sum(inside) == kept - outputs and kept < every / 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        tf.errors.ResourceExhaustedError(
+            None, None, "OOM when allocating tensor with shape[64,32,32,256] on /device:GPU:0"
+        ),
+        tf.errors.ResourceExhaustedError(None, None, "failed to allocate memory [Op:AddV2]"),
+        tf.errors.InternalError(
+            None, None, "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8589934592 bytes"
+        ),
+        tf.errors.InternalError(None, None, "CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+        tf.errors.UnknownError(None, None, "CUDNN_STATUS_ALLOC_FAILED in cudnn_impl.cc"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_ran_out_on_a_gpu_has_the_sentence_of_a_cpu(error, monkeypatch):
+    values = {"batch_size": 64, "epochs": 1, "checkpoint_minutes": 10.0}
+
+    def fit(*_):
+        raise error
+
+    monkeypatch.setattr(api, "fit", fit)
+    with pytest.raises(UserError, match=r"^out of memory; try --batch_size 32 \(--dry_run estimates"):
+        api.fit_search(None, Settings("search", None, "conv", values), None)
+
+
+def test_other_errors_of_tensorflow_are_none_of_memory():
+    assert not memory.ran_out(tf.errors.InternalError(None, None, "cuBLAS is not there"))
