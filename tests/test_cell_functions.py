@@ -112,7 +112,11 @@ def test_so_has_the_search_of_nas_bench_201():
     same_bits(gradients(search, data), plain)
 
 
-@pytest.mark.parametrize("kind", ["conv", "nb201", "micro"])
+@pytest.mark.parametrize(
+    "kind",
+    ["conv", "conv, --ops approximate", "conv, --ops attention", "nb201", "micro"],
+    ids=lambda kind: kind.split()[-1],
+)
 def test_so_has_a_training_on_the_variables_themselves(kind):
     """With drop-path and an auxiliary head where there are such; statistics are set once."""
     network = kinds.KINDS[kind]()
