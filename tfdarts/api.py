@@ -12,7 +12,7 @@ from tfdarts.classifier import Classifier, network_of
 from tfdarts.errors import UserError
 from tfdarts.genotype import Genotype
 from tfdarts.report.drawing import svgs
-from tfdarts.runs import environment
+from tfdarts.runs import environment, memory
 from tfdarts.runs.callbacks import GenotypeCallback
 from tfdarts.runs.fit import fit
 from tfdarts.runs.folder import RunFolder
@@ -124,7 +124,8 @@ def fit_search(job, settings, folder, callbacks=()):
         A `Search`.
     """
     callbacks = (*callbacks, GenotypeCallback(folder)) if folder else callbacks
-    fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
+    with memory.explained(settings.values.get("batch_size")):
+        fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
     model, path = fitted.model, folder.folder if folder else None
     model.take_best()
     if job.states is not None:
@@ -248,11 +249,12 @@ def fit_training(job, settings, data, folder, callbacks=()):
     Returns:
         Its test results and costs, a dictionary; the history of its metrics, as `Search.history`.
     """
-    fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
-    job.model.take_best()
-    if precision.make_exact(job.model.network):  # tested as the model will be that is saved
-        job.model.forget_graphs()
-    results = data.results(job.model, **settings.pick(data.results)) | {"seconds": round(fitted.seconds, 1)}
+    with memory.explained(settings.values.get("batch_size")):
+        fitted = fit(folder, job, settings.values["epochs"], settings.values["checkpoint_minutes"], callbacks)
+        job.model.take_best()
+        if precision.make_exact(job.model.network):  # tested as the model will be that is saved
+            job.model.forget_graphs()
+        results = data.results(job.model, **settings.pick(data.results)) | {"seconds": round(fitted.seconds, 1)}
     if folder:
         folder.save_json("results.json", results)
         job.model.network.save(folder.folder / "model.keras")
@@ -300,8 +302,9 @@ def evaluate(
         source = task.load_for(network, data, data_dir)
     else:
         source = task.for_testing(network, data)
-    learner = trainer.tester(network, source.test_task(network))
-    return source.test_results(learner, batch_size=batch_size or 96)
+    learner, batch_size = trainer.tester(network, source.test_task(network)), batch_size or 96
+    with memory.explained(batch_size):
+        return source.test_results(learner, batch_size=batch_size)
 
 
 def load_trained(path, ops=None, space=None):

@@ -6,6 +6,8 @@ import sys
 
 import tensorflow as tf
 
+from tfdarts.layers.cell_functions import RECOMPUTED
+
 _VIEWS = {
     *("Const", "Identity", "IdentityN", "Reshape", "ReadVariableOp", "Placeholder", "NoOp", "Shape", "Cast"),
     "StridedSlice",
@@ -31,12 +33,13 @@ def multiply_adds(forward, shape):
     return _multiply_adds(_trace(forward, (1, *shape)))
 
 
-def _multiply_adds(graph):
+def _multiply_adds(graph, weights=()):
+    """Those of a graph, some of whose inputs are weights: a collection of their names."""
     total = 0
     for op in graph.get_operations():
         if "table_errors" in op.name:  # how a multiplier is emulated (ops.quantised)
             continue
-        total += max(map(_multiply_adds, _called(op)), default=0)
+        total += max((_multiply_adds(called, _weights(op, called, weights)) for called in _called(op)), default=0)
         if op.type in ("Conv2D", "DepthwiseConv2dNative"):
             height, width, inputs, _ = op.inputs[1].shape
             result = op.outputs[0]
@@ -45,9 +48,9 @@ def _multiply_adds(graph):
                     result = consumer.outputs[0]
             inputs = inputs if op.type == "Conv2D" else 1
             total += height * width * inputs * math.prod(result.shape)
-        elif op.type == "Mul" and op.inputs[1].shape.rank == 4 and _is_weight(op.inputs[1]):
+        elif op.type == "Mul" and op.inputs[1].shape.rank == 4 and _is_weight(op.inputs[1], weights):
             total += math.prod(op.outputs[0].shape)  # a kernel of the map's size, to be summed over the map
-        elif op.type == "MatMul" and _is_weight(op.inputs[1]):
+        elif op.type == "MatMul" and _is_weight(op.inputs[1], weights):
             total += op.inputs[1].shape[0] * math.prod(op.outputs[0].shape)
         elif op.type == "BatchMatMulV2":
             total += _matrix_product(op.inputs[0].shape, op.outputs[0].shape, op.get_attr("adj_x"))
@@ -57,6 +60,12 @@ def _multiply_adds(graph):
                 left = shapes[node.input[0].split(":")[0]]
                 total += rounds * _matrix_product(left, shapes[node.name], node.attr["adj_x"].b)
     return total
+
+
+def _weights(op, called, weights):
+    """Names of the inputs of a called graph that are weights."""
+    outer = list(op.inputs)[-len(called.inputs) :] if called.inputs else []  # behind a choice's number, if it is one
+    return {inner.name for inner, x in zip(called.inputs, outer) if _is_weight(x, weights)}
 
 
 def _called(op):
@@ -77,12 +86,16 @@ def _with_called(graph):
 
 
 def _maps(graph, ranks):
-    """Bytes of the maps that a pass makes, those being tensors of some ranks; of a choice the mean of its branches."""
+    """Bytes of the maps that a pass leaves, those being tensors of some ranks; of a choice the mean of its branches.
+
+    Of a cell whose maps are computed again it is the cell's output.
+    """
     total = 0
     for op in graph.get_operations():
         if "table_errors" in op.name:  # how a multiplier is emulated has no gradient
             continue
-        if called := _called(op):
+        called = _called(op)
+        if called and not _again(op):
             total += sum(_maps(graph, ranks) for graph in called) / len(called)
         elif op.type not in _VIEWS:
             total += sum(
@@ -91,6 +104,11 @@ def _maps(graph, ranks):
                 if output.shape.rank in ranks and output.shape.is_fully_defined() and output.dtype.is_floating
             )
     return total
+
+
+def _again(op):
+    """Whether an operation is the call of a cell whose maps are computed again in the gradient."""
+    return RECOMPUTED in op.name.split("/")[-2:]
 
 
 def _matrix_product(left, result, transposed):
@@ -120,10 +138,10 @@ def _first_shape(attributes):
     return tuple(dimension.size for dimension in shapes[0].dim) if shapes else ()
 
 
-def _is_weight(tensor):
+def _is_weight(tensor, weights):
     while tensor.op.type in ("Identity", "Reshape", "Cast"):
         tensor = tensor.op.inputs[0]
-    return tensor.op.type == "ReadVariableOp"
+    return tensor.op.type == "ReadVariableOp" or tensor.name in weights
 
 
 def _trace(forward, *shapes, dtypes=(tf.float32, tf.float32)):
@@ -176,6 +194,8 @@ def _bytes(node, shape):
 
 def _peak(graph, ranks, parameters, bytes_per_byte, bytes_per_unrolled_byte, graph_bytes_per_node):
     maps, graphs = _maps(graph, ranks), _with_called(graph)
+    again = [called for op in graph.get_operations() if _again(op) for called in _called(op)]
+    maps += max((_maps(called, ranks) for called in again), default=0)  # one at a time
     ops = [op for graph in graphs for op in graph.get_operations()]
     differentiated = [op for op in ops if "table_errors" not in op.name]
     loops, largest, unrolled = [loop for graph in graphs for loop in _loops(graph)], 0, 0

@@ -17,7 +17,7 @@ CONV |= {"ops": str(ROOT / "examples" / "my_ops.py")}
 def job_of(recipe, values):
     """Settings, data and `Job` of a short deterministic search by DARTS on images: a recipe, and values above it."""
     settings = recipes.resolve(recipe, "search", {"epochs": 2, "checkpoint_minutes": 60.0} | values)
-    environment.configure(**settings.pick(environment.configure) | {"deterministic": True})
+    environment.configure(deterministic=True, devices=settings.values["devices"])
     task = tasks.load("images")
     data = task.load(**settings.pick(task.load))
     return settings, data, darts.job(spaces.load(settings.space), data, settings)

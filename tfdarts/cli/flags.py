@@ -18,6 +18,7 @@ from tfdarts.cli import elsewhere, meant
 from tfdarts.errors import UserError
 from tfdarts.options import Settings, check_values
 from tfdarts.quiet import quiet
+from tfdarts.runs import memory
 from tfdarts.runs.callbacks import Stopped
 from tfdarts.runs.folder import RunFolder, check_resumed, saved_config
 
@@ -247,11 +248,10 @@ def run(command, values, positional=False):
         except KeyboardInterrupt:
             print("stopped by SIGINT before there was anything to save", file=sys.stderr)
             sys.exit(130)
-        except (tf.errors.ResourceExhaustedError, MemoryError):
-            size = values["batch_size"].value if "batch_size" in values else None
-            smaller = f"--batch_size {max(1, size // 2)}" if size else "a smaller --batch_size"
-            _fail(f"out of memory; try {smaller} (--dry_run estimates what a step needs)")
-        except tf.errors.OpError as error:  # TensorFlow's wrapping of what the reading of an image raised
+        except (MemoryError, tf.errors.OpError) as error:
+            if memory.ran_out(error):
+                _fail(memory.advice(values["batch_size"].value if "batch_size" in values else None))
+            # TensorFlow's wrapping of what the reading of an image raised
             reason = re.search(r"DataError: (.*)", str(error))
             if not reason:
                 raise

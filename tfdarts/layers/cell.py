@@ -20,6 +20,7 @@ class Cell(keras.layers.Layer):
         num_nodes: int.
         preprocess0, preprocess1: layers that the inputs go through, to maps of one size and `channels`.
         bottleneck: layer like those of `outgoing`, with one edge, which the concatenation goes through; or None.
+        kind: cells of one network with the same kind have the same layers, but for channels and preprocessing.
 
     Call arguments:
         s0, s1: outputs of the two cells before, `(batch, height, width, channels_in)`.
@@ -32,21 +33,38 @@ class Cell(keras.layers.Layer):
         `(batch, height', width', len(concat) * channels)`.
     """
 
-    def __init__(self, channels, outgoing, concat, num_nodes, preprocess0, preprocess1, bottleneck=None, **kwargs):
+    functions = None  # `cell_functions.CellFunctions` that it runs by, if any
+
+    def __init__(
+        self, channels, outgoing, concat, num_nodes, preprocess0, preprocess1, bottleneck=None, kind=None, **kwargs
+    ):
         super().__init__(dtype=of_container(), **kwargs)
         self.preprocess0, self.preprocess1 = preprocess0, preprocess1
         # One flat tuple: Keras saves layers in a tuple, but passes over tuples within tuples without a word.
         self.edges = tuple(layer for layers in outgoing for layer in layers)
         self.sources = tuple(source for source, layers in enumerate(outgoing) for _ in layers)
         self.concat, self.num_nodes, self.channels = tuple(concat), num_nodes, channels
-        self.bottleneck = bottleneck
+        self.bottleneck, self.kind = bottleneck, kind
 
     def build(self, s0_shape, s1_shape):
         pass  # its layers are built when they are called; without this Keras traces the whole cell once more for it
 
     def call(self, s0, s1, weights=None, masks=None, skip_dropout=None, training=None):
-        states = [self.preprocess0(s0, training=training), self.preprocess1(s1, training=training)]
-        pending = {}  # targets: the wide maps whose edges lead to them
+        maps = [self.preprocess0(s0, training=training), self.preprocess1(s1, training=training)]
+        options = {"weights": weights, "masks": masks, "skip_dropout": skip_dropout}
+        options = {name: value for name, value in options.items() if value is not None}
+        if self.functions is not None:
+            return self.functions(self, maps, options, training)
+        return self.joined(*maps, training=training, **options)
+
+    @property
+    def inner_layers(self):
+        """The layers that `joined` runs."""
+        return self.edges if self.bottleneck is None else (*self.edges, self.bottleneck)
+
+    def joined(self, *states, weights=None, masks=None, skip_dropout=None, training=None):
+        """The cell behind its preprocessing; arguments and result as of the call."""
+        states, pending = [*states], {}  # targets: the wide maps whose edges lead to them
         for source in range(2 + self.num_nodes):
             if source >= 2:
                 led_to = any(source - 2 in targets for targets in pending)

@@ -51,6 +51,15 @@ def build_layers(network, shape, *arguments, **options):
     network.built = True
 
 
+def apart(*maps):
+    """Maps under names of their own, which may have been one map.
+
+    With them no map of a stack of cells goes into more than two places, and its gradient is a sum of two. That has no
+    order, so that the bits do not depend on how a gradient is taken (`cell_functions`).
+    """
+    return [tf.identity(x) for x in maps]
+
+
 class TrainedNetwork(keras.Model):
     """What networks share that are trained, tested and shipped: `network(images, training=None)` gives logits.
 
@@ -90,12 +99,13 @@ class CellNetwork(TrainedNetwork):
 
     def run_cells(self, s0, s1, drop_path, training):
         """The last cell's map, and in training the logits of the auxiliary head, else None."""
-        auxiliary = None
+        auxiliary, s0, s1 = None, *apart(s0, s1)
         for index, cell in enumerate(self.cells):
             masks = None if drop_path is None else drop_path[index]
             s0, s1 = s1, cell(s0, s1, masks=masks, training=training)
             if index == self.auxiliary_after and self.auxiliary_head is not None and training:
-                auxiliary = self.auxiliary_head(s1, training=training)
+                of_head, s1 = apart(s1, s1)
+                auxiliary = self.auxiliary_head(of_head, training=training)
         return s1, auxiliary
 
     def get_config(self):

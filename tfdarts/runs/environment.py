@@ -12,19 +12,26 @@ ALL = "all"  # of the option `devices`
 _joined = []  # what keeps this process in its cluster
 
 
-def configure(*, seed=0, deterministic=None, devices="1"):
+def configure(*, seed=0, deterministic=None, jit_compile=False, devices="1"):
     """Sets the process up: Grappler off (half of the first step's time, no gain measured), determinism, the seed.
 
     A process whose environment has a `TF_CONFIG` with several workers joins their cluster, and waits for the others.
 
     Args:
         seed: int.
-        deterministic: whether kernels must give the same bits twice; None for yes without a GPU, no with one.
+        deterministic: whether kernels must give the same bits twice; None for yes without a GPU and without XLA.
+        jit_compile: whether XLA will compile cells.
         devices: how many devices of this machine are to share a step; `"all"` for all its GPUs.
 
     Raises:
-        UserError: if there are not so many devices, or TensorFlow has started without them.
+        UserError: if XLA is to be deterministic, if there are not so many devices, or TensorFlow has started without
+            them.
     """
+    if jit_compile and deterministic:
+        raise UserError(
+            "--jit_compile does not go with --deterministic: XLA has no such gradient of the maximum pooling; leave "
+            "one of them out"
+        )
     _take(devices)
     if cluster()[1] > 1 and not _joined:
         _join()
@@ -33,7 +40,7 @@ def configure(*, seed=0, deterministic=None, devices="1"):
     # pooling). First derivatives, all that the library takes, are the same; do not add an exact Hessian under it.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     if deterministic is None:
-        deterministic = not tf.config.list_physical_devices("GPU")
+        deterministic = not (jit_compile or tf.config.list_physical_devices("GPU"))
     if deterministic:
         tf.config.experimental.enable_op_determinism()
 

@@ -1,5 +1,6 @@
 """Options of every run."""
 
+from tfdarts.layers import cell_functions
 from tfdarts.options import Option
 from tfdarts.precision import POLICIES
 
@@ -8,7 +9,9 @@ OPTIONS = {
         0, "number that weights, data order, augmentation and dropout are drawn from", zero=True, random=True
     ),
     "deterministic": Option(
-        None, "whether the same seed gives the same bits on the same machine; unset: yes without a GPU", kind=bool
+        None,
+        "whether the same seed gives the same bits on the same machine; unset: yes without a GPU and --jit_compile",
+        kind=bool,
     ),
     "checkpoint_minutes": Option(
         10.0,
@@ -30,6 +33,13 @@ OPTIONS = {
         "in what the network computes: float32, or 16 bits for its maps (mixed_bfloat16, mixed_float16), for GPUs",
         choices=POLICIES,
     ),
-    "jit_compile": Option(False, "compile the step by XLA; worth trying on a GPU, slow on a CPU"),
+    "jit_compile": Option(
+        False, "compile each cell by XLA, one function for all of the same shape; for GPUs, slow on a CPU"
+    ),
+    "remat": Option(
+        "none",
+        "none, or cell: the gradient computes each cell's maps again, which takes less memory and more time",
+        choices=cell_functions.REMAT,
+    ),
 }
 EPOCHS = Option(50, "passes over the training data", resume="grow")

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts import optimizers, precision
-from tfdarts.layers import choices
+from tfdarts.layers import cell_functions, choices
 from tfdarts.options import OptionError
 from tfdarts.strategies import hypergradient, stages
 from tfdarts.strategies.monitors import Monitor, asked, costly
@@ -468,6 +468,7 @@ def single(space, data, stream, stage, parts, candidates=None):
     restricted = {} if candidates is None else {"candidates": candidates}
     with precision.policy(settings.precision):
         supernet = space.supernet(data.inputs, **edges_of(space, parts), **restricted, **settings.pick(space.supernet))
+    cell_functions.use(supernet, **settings.pick(cell_functions.use))
     task = data.search_task(supernet, **dropout_of(stage), **settings.pick(data.search_task))
     back = next((part for part in parts if isinstance(part, robust_darts.Adaptive)), None)
     sgd = optimizers.Sgd(**space.weight_sgd(**settings.pick(space.weight_sgd)), decay_varies=back is not None)
@@ -533,7 +534,6 @@ def search(
     stop_start=robust_darts.START,
     seed,
     epochs,
-    jit_compile,
 ):
     """A compiled `Darts` by options."""
     adam = optimizers.Adam(arch_learning_rate, (arch_beta_1, 0.999), arch_weight_decay, name="arch_adam")
@@ -544,7 +544,7 @@ def search(
         options["remembers"] = {"delta": stop_delta, "start": stop_start}
     options |= {"seed": seed, "epochs": epochs, "devices": shared}
     model = Darts(supernet, task, sgd, order, adam, **options, first_step=first_step)
-    model.compile(jit_compile=jit_compile)
+    model.compile(jit_compile=False)  # XLA compiles the cells, if asked
     return model
 
 
@@ -562,6 +562,7 @@ def costs(space, task, inputs, settings):
             supernet = space.supernet(inputs, **edges_of(space, parts), **candidates, **own.pick(space.supernet))
         if settings.values["unrolled"]:  # two of whose passes are in float32
             precision.make_exact(supernet)
+        cell_functions.use(supernet, **own.pick(cell_functions.use))
         mixing = {name: choices.uniform(table) for name, table in supernet.choices.items()}
         found.append(task.costs(supernet, inputs, space.search_memory, {"mixing": mixing}, **own.pick(task.costs)))
     return max(found, key=lambda each: each["peak_memory_estimate_bytes"])

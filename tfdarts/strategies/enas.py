@@ -245,6 +245,11 @@ def check(values):
             "--jit_compile does not work with --strategy enas or random_ws: XLA cannot compile sampled paths; leave it "
             "out."
         )
+    if values["remat"] != "none":
+        raise OptionError(
+            f"--remat {values['remat']} does not work with --strategy enas or random_ws, whose paths keep few maps; "
+            "leave it out."
+        )
 
 
 def job(space, data, settings, parts=()):

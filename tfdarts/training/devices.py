@@ -200,12 +200,17 @@ def _merged(kind, parts, shares):
     return tf.add_n([tf.math.multiply_no_nan(x, tf.cast(share, x.dtype)) for x, share in zip(parts, shares)])
 
 
-def chosen(*, devices, sync_batchnorm, batch_size):
+def chosen(*, devices, sync_batchnorm, batch_size, remat="none", jit_compile=False):
     """The `Devices` that options name; None for a single one.
 
     Raises:
-        UserError: if there are not so many, or they do not divide the batch.
+        UserError: if there are not so many, if they do not divide the batch, or if BatchNorm cannot be synchronised.
     """
+    if sync_batchnorm and (remat != "none" or jit_compile):
+        raise UserError(
+            "--sync_batchnorm does not go with --remat or --jit_compile, where cells share a function and with it the "
+            "names of their sums over devices; leave one of them out"
+        )
     names, (machine, machines) = environment.devices(devices), environment.cluster()
     found = Devices(names, machine, machines, sync_batchnorm)
     if found.count == 1:

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdarts import optimizers, precision
+from tfdarts.layers import cell_functions
 from tfdarts.training import devices
 from tfdarts.training.job import Job
 from tfdarts.training.learner import Call, Learner
@@ -119,6 +120,7 @@ def job(space, data, genotype, settings, start=None):
     stream = data.training(**settings.pick(data.training))
     with precision.policy(settings.precision):
         network = space.network(genotype, data.inputs, **settings.pick(space.network))
+    cell_functions.use(network, **settings.pick(cell_functions.use))
     if start is not None:
         start(network)
     task = data.training_task(network, **settings.pick(data.training_task))
@@ -131,7 +133,7 @@ def job(space, data, genotype, settings, start=None):
     return Job(model, stream.batches, stream.steps, schedule, stream.validation, callbacks)
 
 
-def trainer(network, task, sgd, steps, shared, *, seed, epochs, jit_compile, nonmono=None):
+def trainer(network, task, sgd, steps, shared, *, seed, epochs, nonmono=None):
     """A compiled `Trainer` by options; with `nonmono` an `AveragedTrainer`.
 
     Args:
@@ -142,7 +144,7 @@ def trainer(network, task, sgd, steps, shared, *, seed, epochs, jit_compile, non
         model = Trainer(network, task, sgd, seed, epochs, steps, devices=shared)
     else:
         model = AveragedTrainer(network, task, sgd, seed, epochs, nonmono, devices=shared)
-    model.compile(jit_compile=jit_compile)
+    model.compile(jit_compile=False)  # XLA compiles the cells, if asked
     return model
 
 
@@ -157,4 +159,5 @@ def costs(space, task, inputs, genotype, settings):
     """What training a genotype costs, as a dictionary; arguments as in `job`, `task` from `tasks.load`."""
     with precision.policy(settings.precision):
         network = space.network(genotype, inputs, **settings.pick(space.network))
+    cell_functions.use(network, **settings.pick(cell_functions.use))
     return task.costs(network, inputs, space.train_memory, **settings.pick(task.costs))

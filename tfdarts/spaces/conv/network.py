@@ -129,6 +129,7 @@ class EvaluationNetwork(CellNetwork):
                     operations.preprocess(width, before or (index == 0 and self.stem.reduces), True),
                     operations.preprocess(width, False, True),
                     bottleneck,
+                    kind=reduction,
                     name=f"cell_{index}",
                 )
             )

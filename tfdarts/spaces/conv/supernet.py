@@ -11,7 +11,7 @@ from tfdarts.layers.cell import Cell
 from tfdarts.layers.choices import heaviest
 from tfdarts.layers.edges import MixedEdges
 from tfdarts.layers.heads import Linear
-from tfdarts.layers.network import build_layers, plan
+from tfdarts.layers.network import apart, build_layers, plan
 from tfdarts.layers.partial import PartialEdges
 from tfdarts.layers.stems import CifarStem, ImageNetStem
 from tfdarts.precision import of_container
@@ -166,7 +166,7 @@ class Supernet(keras.Model):
                 end = MixedEdges(operations, [operations.end], multiplier * width, 1, (0,), wide=True)
             larger = before or (index == 0 and self.stem.reduces)  # the first input, than the second
             inputs = (operations.preprocess(width, halve, False) for halve in (larger, False))
-            cells.append(Cell(width, outgoing, concat, nodes, *inputs, end, name=f"cell_{index}"))
+            cells.append(Cell(width, outgoing, concat, nodes, *inputs, end, kind=reduction, name=f"cell_{index}"))
         self.cells = tuple(cells)
         self.cell_is_reduction = tuple(reduction for _, reduction, _ in plan(layers, channels))
         self.classifier = Linear(classes, name="classifier")
@@ -193,7 +193,7 @@ class Supernet(keras.Model):
 
     def call(self, images, mixing, skip_dropout=None, training=None):
         weights = [self._by_source(mixing, kind) for kind in ("normal", "reduce")]
-        s0, s1 = self.stem(images, training=training)
+        s0, s1 = apart(*self.stem(images, training=training))
         options = {}
         for index, (cell, reduction) in enumerate(zip(self.cells, self.cell_is_reduction)):
             if skip_dropout is not None:

@@ -29,7 +29,7 @@ def fixed_cell(genotype, channels, reduction, inputs, **kwargs):
             outgoing[state] += (FixedEdges(FactorizedReduce(channels), (nodes,), ()),)
             state, nodes = 2 + nodes, nodes + 1
         concat.append(state)
-    return Cell(channels, outgoing, concat, nodes, *inputs, **kwargs)
+    return Cell(channels, outgoing, concat, nodes, *inputs, kind=reduction, **kwargs)
 
 
 class AuxiliaryHead(keras.layers.Layer):

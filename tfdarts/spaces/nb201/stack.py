@@ -32,6 +32,8 @@ class Cell(keras.layers.Layer):
         A map shaped like `x`.
     """
 
+    functions, kind = None, None  # as in `layers.cell.Cell`; all cells are of one kind
+
     def __init__(self, channels, outgoing, **kwargs):
         super().__init__(dtype=of_container(), **kwargs)
         self.edges = tuple(layer for layers in outgoing for layer in layers)  # flat, as in `layers.cell.Cell`
@@ -41,7 +43,19 @@ class Cell(keras.layers.Layer):
     def build(self, shape):
         pass  # its layers are built when they are called, as in `layers.cell.Cell`
 
+    @property
+    def inner_layers(self):
+        """The layers that `joined` runs."""
+        return self.edges
+
     def call(self, x, weights=None, training=None):
+        options = {} if weights is None else {"weights": weights}
+        if self.functions is not None:
+            return self.functions(self, [x], options, training)
+        return self.joined(x, training=training, **options)
+
+    def joined(self, x, weights=None, training=None):
+        """The cell itself; arguments and result as of the call."""
         states, pending = [x], {}
         for source in range(NODES):
             options = {} if weights is None else {"weights": weights[source]}

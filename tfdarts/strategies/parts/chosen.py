@@ -113,6 +113,8 @@ def check(values):
         raise OptionError(f"--penalty kl needs --mixing dirichlet, whose distributions it measures, not {mixing}.")
     if mixing == "gumbel" and values["jit_compile"]:
         raise OptionError("--jit_compile does not work with --mixing gumbel: XLA cannot compile sampled paths.")
+    if mixing == "gumbel" and values["remat"] != "none":
+        raise OptionError(f"--remat {values['remat']} does not work with --mixing gumbel, whose paths keep few maps.")
     if values["tau_min"] > values["tau_max"]:
         raise OptionError(f"--tau_min must be at most --tau_max ({values['tau_max']}). Received: {values['tau_min']}.")
     if values["arch_begin"] >= values["epochs"]:
