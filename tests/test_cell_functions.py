@@ -92,7 +92,8 @@ def test_so_have_parts(part):
         for variable, value in zip(net.variables, start):
             variable.assign(value)
         search.alphas.assign(tf.linspace(-0.5, 0.5, search.alphas.shape[0]))
-        result = tf.function(search.train_step, autograph=False)((batch(1), batch(2)))
+        result = search.stepping(tf.function(search.train_step, autograph=False))((batch(1), batch(2)))
+        search.settle()
         return [result["loss"], search.alphas.numpy(), *(v.numpy() for v in net.variables)]
 
     net = supernet(layers=1)
@@ -130,7 +131,8 @@ def test_so_has_a_training_on_the_variables_themselves(kind):
             variable.assign(tf.zeros_like(variable))
         learner.epoch.assign(1)
         learner.reset_metrics()
-        result = tf.function(learner.train_step, autograph=False)(data)
+        result = learner.stepping(tf.function(learner.train_step, autograph=False))(data)
+        learner.settle()
         return [result["loss"], *(v.numpy() for v in network.variables)]
 
     plain = step()
