@@ -25,7 +25,7 @@ def fan_in_uniform(fan_in):
 
 def tile_edges(x, edges):
     """Repeats a map once per edge: `(..., channels)` to `(..., edges * channels)`."""
-    return x if edges == 1 else tf.concat([x] * edges, axis=-1)
+    return x if edges == 1 else tf.tile(x, [1] * (x.shape.rank - 1) + [edges])
 
 
 def per_channel(weights, channels):

@@ -1,6 +1,7 @@
 """Layers that sit on the edges of a cell: all operations mixed, or a genotype's one."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfdarts.genotype import NONE
@@ -103,12 +104,11 @@ class MixedEdges(keras.layers.Layer):
     def _mix(self, narrow, weights):
         """`weights[k, e] * narrow[k]` summed over k, for every edge e, as one matrix product."""
         channels, edges = self.channels, len(self.targets)
-        eye = tf.eye(channels, dtype=weights.dtype)
-        weights = tf.reshape(weights, [-1, 1, edges, 1])
-        matrix = tf.reshape(weights * tf.reshape(eye, [channels, 1, channels]), [-1, edges * channels])
-        x = tf.concat(narrow, -1)
-        y = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), tf.cast(matrix, x.dtype))
-        return tf.reshape(y, [-1, *x.shape[1:3], edges * channels])
+        eye = tf.constant(np.eye(channels)[:, None], weights.dtype)
+        matrix = tf.reshape(tf.reshape(weights, [-1, 1, edges, 1]) * eye, [-1, edges * channels])
+        x = tf.reshape(tf.stack(narrow, -2), [-1, len(narrow) * channels])  # one kernel back, not one for each
+        y = tf.matmul(x, tf.cast(matrix, x.dtype))
+        return tf.reshape(y, [-1, *narrow[0].shape[1:3], edges * channels])
 
 
 class FixedEdges(keras.layers.Layer):

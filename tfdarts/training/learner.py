@@ -35,6 +35,8 @@ class Call:
         weights = optimizers.flatten(variables) if self.weights is None else self.weights
         weights = values(weights, variables, self.network)
         statistics = [v.value for v in others] if self.statistics is None else vectors.cut(self.statistics, others)
+        if not self.network._call_has_training_arg:  # as Keras leaves it out
+            options.pop("training", None)
         with precision.Values([*zip(variables, weights), *zip(others, statistics)]) as scope:
             results = self.network.call(*inputs, *self.architecture, **options)
         self.state = vectors.join([scope.get_current_value(v) for v in others])
