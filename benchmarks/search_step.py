@@ -22,7 +22,8 @@ KINDS = {"weights": "weights", "first_order": "first", "second_order": "second"}
 
 def one_kind(args):
     """Measures one kind of step in this process."""
-    from tfdarts import operations, optimizers
+    from tfdarts import operations, optimizers, precision
+    from tfdarts.layers import cell_functions
     from tfdarts.layers.edges import MixedEdges
     from tfdarts.runs import environment
     from tfdarts.spaces.conv.supernet import Supernet
@@ -30,15 +31,18 @@ def one_kind(args):
     from tfdarts.strategies.parts import chosen
     from tfdarts.tasks.images import ImageTask
 
-    environment.configure()
+    jit_compile = bool(args.jit_compile)
+    environment.configure(jit_compile=jit_compile)
     imported = measure.resident_bytes()
     mixing = chosen.mixing_part(True, mixing=args.mixing, tau_max=10.0, tau_min=0.1, epochs=1)
     parts = [mixing, chosen.perturbation(perturb=args.perturb, epsilon_alpha=0.3)]
     parts = [part for part in parts if part is not None]
     edges = next((part.edges for part in parts if part.edges), MixedEdges)
     partial = {"partial_channels": args.partial_channels, "edge_normalization": args.partial_channels > 1}
-    supernet = Supernet(operations.load("regular"), 10, args.init_channels, args.layers, edges=edges, **partial)
-    supernet.build((None, 32, 32, 3))
+    with precision.policy(args.precision):
+        supernet = Supernet(operations.load("regular"), 10, args.init_channels, args.layers, edges=edges, **partial)
+        supernet.build((None, 32, 32, 3))
+    cell_functions.use(supernet, remat=args.remat, jit_compile=jit_compile)
     darts = Darts(supernet, ImageTask(), optimizers.Sgd(0.025, 0.9, 3e-4, 5.0), KINDS[args.only], parts=parts)
     batches = measure.cifar_batches(args.batch_size)
     functions = {"weights": [darts._both], "first_order": [darts._both, darts._architecture]}
@@ -93,4 +97,7 @@ if __name__ == "__main__":
     parser.add_argument("--perturb", default="none", choices=("none", "random", "adversarial"))
     parser.add_argument("--monitors", type=int, default=0, choices=(0, 1), help="1: time the costly monitors, too")
     parser.add_argument("--partial_channels", type=int, default=1, help="with edge normalisation, if above 1")
+    parser.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16", "mixed_float16"))
+    parser.add_argument("--remat", default="none", choices=("none", "cell"))
+    parser.add_argument("--jit_compile", type=int, default=0, choices=(0, 1), help="1: compile each cell by XLA")
     measure.main(parser, KINDS, one_kind)

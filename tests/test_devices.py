@@ -68,6 +68,15 @@ def test_a_search_is_that_of_one_device_to_the_ninth_digit(order, float64):
     same(*(after_steps(search_of_images(shared, order), pairs) for shared in (None, two())))
 
 
+@pytest.mark.parametrize("size", [6, 5, 1])
+def test_a_test_on_both_devices_is_that_of_one(size, float64):
+    batch, found = image_batch(np.random.default_rng(0), size), []
+    for shared in (None, two(False)):
+        search = search_of_images(shared, "first")
+        found.append({name: float(value) for name, value in tf.function(search.test_step)(batch).items()})
+    assert found[0] == pytest.approx(found[1], abs=1e-12)
+
+
 def test_each_device_normalises_its_own_piece_and_the_first_ones_statistics_stay(float64):
     batch = image_batch(np.random.default_rng(0))
     shared, alone = (search_of_images(found, "weights") for found in (two(False), None))

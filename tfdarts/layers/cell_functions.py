@@ -115,13 +115,24 @@ def use(network, *, remat, jit_compile):
     """
     if remat == "none" and not jit_compile:
         return
-    cells = [layer for layer in network._flatten_layers() if hasattr(layer, "joined")]
+    cells = _cells(network)
     if not cells:
         option = "--jit_compile" if jit_compile else f"--remat {remat}"
         raise UserError(f"{option} is for networks of stacked cells, which this one is not; leave it out")
     functions = CellFunctions(remat == "cell", jit_compile)
     for cell in cells:
         cell.functions = functions
+
+
+def forget(network):
+    """Lets go of what was traced of a network's cells."""
+    for cell in _cells(network):
+        if cell.functions is not None:
+            cell.functions.functions.clear()
+
+
+def _cells(network):
+    return [layer for layer in network._flatten_layers() if hasattr(layer, "joined")]
 
 
 def _variables(cell):

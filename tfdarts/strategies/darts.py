@@ -390,7 +390,7 @@ class Darts(Learner):
         return Call(self.supernet, self.weights_vector(), self.mixing_of(self.alphas.value))
 
     def test_step(self, data):
-        self.task.test(self.evaluated_network(), data, self.update_metrics)
+        self.task.test(self.tested(), data, self.update_metrics)
         return super().results()
 
     def genotype(self):

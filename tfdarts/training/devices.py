@@ -59,6 +59,10 @@ class Devices:
         """Number of devices, those of all machines together."""
         return len(self.names) * self.machines
 
+    def of_this_machine(self):
+        """This machine's devices, for what every machine does by itself."""
+        return Devices(self.names)
+
     def check(self, batch_size):
         """Raises UserError for a batch size that the devices do not divide."""
         if batch_size % self.count:

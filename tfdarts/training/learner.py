@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from tfdarts import collectives, optimizers, precision
+from tfdarts.layers import cell_functions
 from tfdarts.tasks.base import TRAIN, Pass
 from tfdarts.training import vectors
 from tfdarts.training.devices import FIRST, GATHER, MEAN, SUM, Shared
@@ -41,6 +42,31 @@ class Call:
             results = self.network.call(*inputs, *self.architecture, **options)
         self.state = vectors.join([scope.get_current_value(v) for v in others])
         return results
+
+
+class Spread:
+    """A `Call` of a test on images, of which the devices of this machine each take a piece.
+
+    Args:
+        call: `Call`.
+        devices: `devices.Devices`; every machine tests on the whole batch.
+    """
+
+    def __init__(self, call, devices):
+        self.call, self.network, self.devices = call, call.network, devices.of_this_machine()
+
+    def __call__(self, *inputs, training=None):
+        if training:  # it is normalised by the batch, which therefore stays whole
+            return self.call(*inputs, training=training)
+        weights, statistics = self.call.weights, self.call.statistics
+        weights = optimizers.flatten(self.network.trainable_variables) if weights is None else weights
+        statistics = vectors.join(self.network.non_trainable_variables) if statistics is None else statistics
+
+        def logits(weights, statistics, architecture, inputs):
+            return Call(self.network, weights, *architecture, statistics=statistics)(*inputs, training=False)
+
+        run = Shared(self.devices, logits, (None, None, None, 0), 0)
+        return run(weights, statistics, self.call.architecture, inputs)
 
 
 class Learner(keras.Model):
@@ -295,13 +321,18 @@ class Learner(keras.Model):
     def forget_graphs(self):
         """Lets go of what was traced, and of its memory; a further step traces it anew."""
         self.settle()
+        cell_functions.forget(self.network)
         self.train_function = self.test_function = None
         self._make_passes()
         self._vectors = vectors.Vectors(self.network)
 
     def test_step(self, data):
-        self.task.test(self.evaluated_network(), data, self.update_metrics)
+        self.task.test(self.tested(), data, self.update_metrics)
         return self.results()
+
+    def tested(self):
+        """What a test runs: `evaluated_network`, spread over the devices if there are several."""
+        return self.evaluated_network() if self.devices is None else Spread(self.evaluated_network(), self.devices)
 
     def update_metrics(self, result):
         """Adds a `Pass` to loss and scores."""
