@@ -182,8 +182,8 @@ def test_the_scale_does_not_change_clipped_steps(factor, searches, eagerly):
     search.weight_optimizer.grad_clip = 0.1
     search.loss_scale.factor.assign(factor)
     before = search.weights_vector()
-    gradient, result = search.weight_gradient((*BATCHES[0], {}), search.mixing_of(search.alphas.value))
-    exact, _ = searches["float32"].weight_gradient((*BATCHES[0], {}), search.mixing_of(search.alphas.value))
+    _, gradient, result = search.weight_gradient((*BATCHES[0], {}), search.mixing_of(search.alphas.value))
+    _, exact, _ = searches["float32"].weight_gradient((*BATCHES[0], {}), search.mixing_of(search.alphas.value))
     assert result.loss.dtype == tf.float32 and error(gradient, exact) < 0.2
     stepped = search.descend(before, gradient)
     np.testing.assert_allclose(tf.norm(stepped - before), 0.025 * 0.1, rtol=2e-2)  # the decay adds a little

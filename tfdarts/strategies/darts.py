@@ -119,6 +119,7 @@ class Darts(Learner):
         self.built = True
 
     def _make_passes(self):
+        super()._make_passes()
         axes, passed = (None, None, (self.task.axes, None), None), (self.merged_pass, FIRST)
         self._both = self.shared(self.both_gradients, axes, (SUM, SUM, passed))
         self._architecture = self.shared(self.architecture_gradient, axes, (SUM, (MEAN, GATHER)))
