@@ -22,6 +22,7 @@ NOT_RUN = {
     "python3 -m tensorflow_datasets.scripts.cli.main build cifar10": "TensorFlow Datasets' own; downloads CIFAR-10",
     ".venv/bin/python -m pytest -q -x tests/test_parts.py": "a run of tests",
     ".venv/bin/python -m pytest -q tests/test_goldens.py --goldens DIR": "a run of tests",
+    "python3 -m tests.gpu_check": "needs a GPU",
 }
 COMMANDS = [each for each in documents.commands() if each.text not in NOT_RUN]
 
