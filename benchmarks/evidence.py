@@ -136,6 +136,8 @@ def row(line):
     """A strategy's row of the table."""
     if "mean" not in line:
         return f"| {line['label']} | 0 | | | | | |"
+    if len(line["trained"]) == 1:  # its deviation is that of trainings, which says nothing of other cells
+        return f"| {line['label']} | 1 | {line['mean']:.2f} % | {line['difference']:+.2f} | | | |"
     low, high = line["interval"] or (float("nan"), float("nan"))
     best = line["best_of"]
     deviation = "" if line["deviation"] is None else f" +- {line['deviation']:.2f}"
@@ -150,6 +152,8 @@ def sentence(line):
     """What a row says."""
     if "mean" not in line:
         return "no cell was trained yet."
+    if len(line["trained"]) == 1:
+        return "one cell so far, from which nothing follows."
     low, high = line["interval"] or (-1.0, 1.0)
     verdict = "better than" if low > 0 else "worse than" if high < 0 else "not told apart from"
     apart = "" if line["deviations"] is None else f", {line['deviations']:+.1f} deviations of the random cells"
