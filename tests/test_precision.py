@@ -140,7 +140,8 @@ def test_weights_are_cast_together(searches):
         graph = tf.function(search.both_gradients, autograph=False).get_concrete_function(*arguments).graph
         counts[policy] = [op.type for op in graph.get_operations()]
     casts = {policy: types.count("Cast") for policy, types in counts.items()}
-    assert casts["float32"] == 0 and casts["mixed_bfloat16"] < len(searches["float32"].network.trainable_variables)
+    more = casts["mixed_bfloat16"] - casts["float32"]  # whose loss has some in a deterministic process
+    assert 0 < more < len(searches["float32"].network.trainable_variables)
     assert len(counts["mixed_bfloat16"]) < 1.1 * len(counts["float32"])
 
 
