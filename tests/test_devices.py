@@ -13,7 +13,6 @@ from tests.support import build
 from tests.support.jobs import CONV, StopAt, job_of
 from tfdarts import operations, optimizers, recipes
 from tfdarts.errors import UserError
-from tfdarts.genotype import Genotype
 from tfdarts.runs import environment
 from tfdarts.runs.callbacks import Stopped
 from tfdarts.runs.fit import fit
@@ -219,7 +218,7 @@ def machines(forks, *arguments):
 
 def test_a_machine_that_dies(forks, tmp_path):
     """The other one ends with a sentence, the checkpoint is whole, and both go on; only the first machine writes."""
-    words = ["search_cell.py", "--recipe", "digits", "--epochs", "40"]
+    words = ["search_cell.py", "--recipe", "digits", "--epochs", "12"]
     words += [word for name, value in CONV.items() if name != "unrolled" for word in (f"--{name}", value)]
     first, second = machines(forks, *words, "--nounrolled", "--logdir", tmp_path)
     until = time.monotonic() + 200
@@ -229,12 +228,12 @@ def test_a_machine_that_dies(forks, tmp_path):
     assert "another machine of the cluster has stopped" in first.wait(2).stderr
     (run,) = tmp_path.glob("search_arch/*")
     done = len((run / "metrics.jsonl").read_text().splitlines())
-    assert 1 <= done < 40
-    both = machines(forks, "search_cell.py", "--resume", run, "--epochs", done + 1)
+    assert 1 <= done < 12
+    both = machines(forks, "search_cell.py", "--resume", run)
     for machine in both:
         machine.wait()
     assert "machine 2 of 2: the first one keeps the run" in both[1].stdout
     assert [path.name for path in tmp_path.glob("*/*")] == [run.name]
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in lines] == list(range(1, done + 2))
-    assert Genotype.from_json((run / "genotype.json").read_text())
+    assert [line["epoch"] for line in lines] == list(range(1, 13))
+    assert genotypes.load(run / "genotype.json").space == "conv"

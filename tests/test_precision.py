@@ -212,7 +212,7 @@ def test_a_stopped_search_goes_on_to_the_same_bits(policy, tmp_path):
 ONE = {"epochs": 1, "batch_size": 10}
 CELLS = ONE | {"recipe": "digits", "init_channels": 4, "layers": 1, "nodes": 1, "multiplier": 1}
 SHARED = ONE | {"shared_max_step": 1, "controller_max_step": 1, "derive_num_sample": 1}
-IMAGES = SHARED | {"init_channels": 4, "controller_num_aggregate": 1}
+IMAGES = SHARED | {"init_channels": 4, "controller_num_aggregate": 1, "batch_size": 4}
 SWEEPS = ONE | {"space": "renet", "nhid": 8, "layers": 1, "nodes": 2}
 SEARCHES = {
     "regular": CELLS | {"unrolled": True},
