@@ -19,6 +19,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 
+PASSES = {"weights": 1, "first": 2, "second": 5}  # of a step, after each of which gradients are added up
+
+
 def one(args):
     """Measures one number of devices in this process."""
     from benchmarks import measure
@@ -52,12 +55,12 @@ def one(args):
     }
     return line | {
         "spread": [round(min(seconds), 4), round(max(seconds), 4)],
-        "sum_seconds": sum_seconds(shared, search),
+        "sum_share": round(PASSES[args.order] * sum_seconds(shared, search) / statistics.median(seconds), 5),
     }
 
 
 def sum_seconds(shared, search):
-    """How many seconds the sum of so many weights over the devices takes alone; 0 with one device."""
+    """How many seconds the sum of so many gradients over the devices takes alone; 0 with one device."""
     import tensorflow as tf
 
     if shared is None:

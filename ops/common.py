@@ -122,6 +122,7 @@ def batch_norm(x, gain, offset, statistics=(None, None), training=True, share=1.
             exponential_avg_factor=share,
         )
     new_mean, new_variance = mean, variance
+    dtype, x = x.dtype, tf.cast(x, exact_type(x.dtype))
     if training:
         if shared:
             mean, variance, count = collectives.moments(x, [0, 1, 2])
@@ -136,7 +137,8 @@ def batch_norm(x, gain, offset, statistics=(None, None), training=True, share=1.
             old_mean, old_variance = statistics
             new_mean = (1 - share) * old_mean + share * new_mean
             new_variance = (1 - share) * old_variance + share * new_variance
-    return (x - mean) * (tf.math.rsqrt(variance + epsilon) * gain) + offset, new_mean, new_variance
+    y = (x - mean) * (tf.math.rsqrt(variance + epsilon) * gain) + offset
+    return tf.cast(y, dtype), new_mean, new_variance
 
 
 @keras.saving.register_keras_serializable("tfdarts")

@@ -149,7 +149,9 @@ if tf.config.list_physical_devices("GPU"):
 print(json.dumps(peak))
 """
     peak = json.loads(run(["-c", code]).splitlines()[-1])
-    return {"estimate_bytes": estimate, "peak_bytes": peak, "ratio": round(estimate / peak, 2)}
+    found = {"estimate_bytes": estimate, "peak_bytes": peak, "ratio": round(estimate / peak, 2)}
+    assert 0.5 < found["ratio"] < 2, f"the estimate is far off: {found}"
+    return found
 
 
 def devices(logs):

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tests.support import build
 from tests.support.jobs import CONV, StopAt, job_of
-from tfdarts import operations, optimizers, recipes
+from tfdarts import operations, optimizers, precision, recipes
 from tfdarts.errors import UserError
 from tfdarts.runs import environment
 from tfdarts.runs.callbacks import Stopped
@@ -21,6 +21,7 @@ from tfdarts.spaces import genotypes
 from tfdarts.spaces.conv.network import EvaluationNetwork
 from tfdarts.spaces.conv.supernet import Supernet
 from tfdarts.spaces.recurrent.supernet import LanguageSupernet
+from tfdarts.strategies import enas
 from tfdarts.strategies.darts import Darts
 from tfdarts.tasks.images import ImageTask
 from tfdarts.tasks.text import TextTask
@@ -65,6 +66,12 @@ def test_a_search_is_that_of_one_device_to_the_ninth_digit(order, float64):
     generator = np.random.default_rng(0)
     pairs = [(image_batch(generator), image_batch(generator)) for _ in range(2)]
     same(*(after_steps(search_of_images(shared, order), pairs) for shared in (None, two())))
+
+
+def test_a_batch_of_one_image_on_two_devices(float64):
+    generator = np.random.default_rng(0)
+    pairs = [(image_batch(generator, 1), image_batch(generator, 1))]
+    same(*(after_steps(search_of_images(shared, "first"), pairs) for shared in (None, two())))
 
 
 @pytest.mark.parametrize("size", [6, 5, 1])
@@ -162,7 +169,8 @@ def test_a_search_stopped_on_two_devices_goes_on_on_one(tmp_path):
         ),
         ({"devices": "none"}, "--devices must be a number above 0, or all"),
         ({"devices": "64"}, "TensorFlow has started in this process without --devices 64"),
-        ({"devices": "2", "perturb": "adversarial"}, "--perturb adversarial needs --devices 1"),
+        ({"devices": "2", "perturb": "adversarial"}, "--perturb adversarial needs a single device"),
+        ({"devices": "2", "sync_batchnorm": True, "remat": "cell"}, "--sync_batchnorm does not go with --remat"),
     ],
 )
 def test_what_cannot_be_is_a_sentence(values, sentence):
@@ -171,8 +179,34 @@ def test_what_cannot_be_is_a_sentence(values, sentence):
 
 
 def test_a_controllers_search_is_on_one_device():
-    with pytest.raises(UserError, match="--devices and --sync_batchnorm do not work with --strategy enas"):
-        recipes.resolve(None, "search", {"strategy": "enas", "devices": "2"}, "micro")
+    settings = recipes.resolve("micro_digits", "search", {"devices": "2"})
+    with pytest.raises(UserError, match="--strategy enas runs on one device"):
+        enas.job(None, None, settings)
+
+
+@pytest.mark.parametrize("policy", precision.POLICIES[1:])
+def test_statistics_of_the_whole_batch_in_half_precision(policy):
+    """The losses of the first pass are those of one device, within what bfloat16 rounds."""
+    batch, found = image_batch(np.random.default_rng(0)), []
+    for shared in (None, two()):
+        with precision.policy(policy):
+            search = search_of_images(shared, "weights")
+        found.append(after_steps(search, [(batch, batch)]))
+    assert found[0][1]["loss"] == pytest.approx(found[1][1]["loss"], rel=2.0**-7)
+    assert {variable.dtype for variable in search.state()} <= {"float32", "int64"}
+
+
+def test_the_number_of_devices_may_be_a_number(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1"]}}))
+    environment.configure(devices=2)
+    assert len(environment.devices(2)) == 2 and len(environment.devices("1")) == 1
+
+
+def test_what_is_no_run_joins_no_cluster(monkeypatch):
+    cluster = {"cluster": {"worker": ["localhost:1", "localhost:2"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    monkeypatch.setattr(environment, "_join", lambda: pytest.fail("it would wait for the other machine"))
+    environment.configure()
 
 
 @pytest.mark.parametrize(

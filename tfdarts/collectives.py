@@ -6,7 +6,7 @@ import itertools
 
 import tensorflow as tf
 
-GRADIENTS, STATISTICS = 1, 2  # groups of devices that sum with each other: one of each machine, or all
+GRADIENTS, STATISTICS = GROUPS = "gradients", "statistics"  # summed by one device of each machine, or by all
 _KEYS = itertools.count(1)  # every machine traces the same sums in the same order, so that theirs have the same keys
 _REPLICAS = contextvars.ContextVar("replicas", default=1)
 _SHARE = contextvars.ContextVar("share", default=None)
@@ -46,7 +46,7 @@ def all_sum(x, members, group):
     Args:
         x: floating tensor, of one shape on all members.
         members: int, how many devices belong to the group.
-        group: `GRADIENTS` or `STATISTICS`.
+        group: one of `GROUPS`.
     """
 
     @tf.custom_gradient
@@ -54,7 +54,7 @@ def all_sum(x, members, group):
         total = tf.raw_ops.CollectiveReduceV2(
             input=x,
             group_size=members,
-            group_key=group,
+            group_key=len(GROUPS) * members + GROUPS.index(group),  # another size is another group
             instance_key=next(_KEYS),
             ordering_token=[],
             merge_op="Add",

@@ -14,7 +14,7 @@ class CellFunctions:
 
     A function takes the weights and the statistics of a cell, its preprocessed inputs and what else it is called with
     (mixing weights, drop-path factors, the draw of a dropout), and gives its output and the new statistics. Nothing
-    else goes in or out, so that its gradient is one under `stateless_call` too, and the statistics are set once,
+    else goes in or out, so that its gradient is one in every `Call`, and the statistics are set once,
     however often it runs. A cell's preprocessing stays outside: the cells before it decide its form, and with it no
     two of the eight cells of DARTS's search would have the same shape; without, there are five shapes.
 

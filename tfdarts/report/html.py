@@ -179,10 +179,7 @@ def _heat_map(kind, table, chosen, low, high):
             fields.append(f'<td{mark} style="background:{_shade(share)};color:{ink}">{known[name]:.3f}</td>')
         rows.append(f"<tr><th>{text(edge)}</th>{''.join(fields)}</tr>")
     caption = f"<caption>{text(kind)}, {low:.3f} to {high:.3f}</caption>"
-    return (
-        f'<table class="map">{caption}<thead><tr><th></th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
-    )
+    return f'<table class="map">{caption}<thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
 
 
 def _shade(share):

@@ -12,16 +12,17 @@ ALL = "all"  # of the option `devices`
 _joined = []  # what keeps this process in its cluster
 
 
-def configure(*, seed=0, deterministic=None, jit_compile=False, devices="1"):
+def configure(*, seed=0, deterministic=None, jit_compile=False, devices=None):
     """Sets the process up: Grappler off (half of the first step's time, no gain measured), determinism, the seed.
 
-    A process whose environment has a `TF_CONFIG` with several workers joins their cluster, and waits for the others.
+    Given `devices`, a process whose environment has a `TF_CONFIG` with several workers joins their cluster, and waits
+    for the others.
 
     Args:
         seed: int.
         deterministic: whether kernels must give the same bits twice; None for yes without a GPU and without XLA.
         jit_compile: whether XLA will compile cells.
-        devices: how many devices of this machine are to share a step; `"all"` for all its GPUs.
+        devices: how many devices of this machine are to share a step; `"all"` for all its GPUs; None for no run.
 
     Raises:
         UserError: if XLA is to be deterministic, if there are not so many devices, or TensorFlow has started without
@@ -32,9 +33,10 @@ def configure(*, seed=0, deterministic=None, jit_compile=False, devices="1"):
             "--jit_compile does not go with --deterministic: XLA has no such gradient of the maximum pooling; leave "
             "one of them out"
         )
-    _take(devices)
-    if cluster()[1] > 1 and not _joined:
-        _join()
+    if devices is not None:
+        _take(str(devices))
+        if cluster()[1] > 1 and not _joined:
+            _join()
     keras.utils.set_random_seed(seed)
     # Exact second derivatives in a tf.function come out wrong with this setting (TensorFlow 2.21; seen with max
     # pooling). First derivatives, all that the library takes, are the same; do not add an exact Hessian under it.

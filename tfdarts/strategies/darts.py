@@ -341,7 +341,6 @@ class Darts(Learner):
                 tape.watch(alphas)
                 penalty = part.penalty(self.of_operations(self.masked_tables(alphas)), self.progress)
             gradient = gradient + tape.gradient(penalty, alphas)
-        gradient = self.whole_gradient(gradient)
         if math.isfinite(self.arch_clip):
             gradient, _ = optimizers.clip(gradient, self.arch_clip)
 
@@ -388,7 +387,8 @@ class Darts(Learner):
         return values | ({"arch_loss": self.valid_loss_metric.result()} if stepped else {})
 
     def evaluated_network(self):
-        return Call(self.supernet, self.weights_vector(), self.mixing_of(self.alphas.value))
+        mixing = self.mixing_of(self.alphas.value)
+        return Call(self.supernet, self.weights_vector(), mixing, statistics=self.statistics())
 
     def test_step(self, data):
         self.task.test(self.tested(), data, self.update_metrics)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfdarts import optimizers, precision
 from tfdarts.options import OptionError
 from tfdarts.tasks.base import VALID
+from tfdarts.training import devices
 from tfdarts.training.job import Job
 from tfdarts.training.learner import Call, Learner
 from tfdarts.training.vectors import assign
@@ -165,7 +166,7 @@ class Enas(Learner):
         return reward - self.baseline.value
 
     def _update_controller(self):
-        variables, gradient = self.controller.trainable_variables, self.whole_gradient(self.gradient_sum.value)
+        variables, gradient = self.controller.trainable_variables, self.gradient_sum.value
         count, rate = self.updates.assign_add(1), self.policy.learning_rate(self.epoch.value)
         assign(variables, self.controller_optimizer.update(optimizers.flatten(variables), gradient, rate, count))
         self.gradient_sum.assign(tf.zeros_like(gradient))
@@ -235,11 +236,6 @@ class Derive(keras.callbacks.Callback):
 
 def check(values):
     """Raises OptionError for options of a search that do not go together."""
-    if values["devices"] != "1" or values["sync_batchnorm"]:
-        raise OptionError(
-            "--devices and --sync_batchnorm do not work with --strategy enas or random_ws, whose steps are on one "
-            "device; leave them out."
-        )
     if values["jit_compile"]:
         raise OptionError(
             "--jit_compile does not work with --strategy enas or random_ws: XLA cannot compile sampled paths; leave it "
@@ -260,6 +256,7 @@ def job(space, data, settings, parts=()):
     """
     if parts:
         raise ValueError("`parts` are for the strategy darts.")
+    devices.chosen(**settings.pick(devices.chosen))  # refuses several
     stream = data.shared(**settings.pick(data.shared))
     with precision.policy(settings.precision):
         network = space.shared_network(data.inputs, **settings.pick(space.shared_network))

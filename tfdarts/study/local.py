@@ -50,7 +50,7 @@ class Processes:
                     stdout=file,
                     stderr=file,
                     # A run takes as much of a GPU's memory as it needs, since another one may share it.
-                    env={"TF_FORCE_GPU_ALLOW_GROWTH": "true"} | os.environ | (environment or {}),
+                    env={"TF_FORCE_GPU_ALLOW_GROWTH": "true"} | os.environ | {"TF_CONFIG": ""} | (environment or {}),
                     start_new_session=True,  # Ctrl-C reaches the study, which asks its runs to stop
                 )
                 self.running.add(process)

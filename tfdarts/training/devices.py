@@ -124,10 +124,10 @@ class Devices:
         """Merges what the machines' devices found, in one sum."""
         shared = [place for place, kind in enumerate(how) if kind in (SUM, MEAN, FIRST, GATHER)]
         own = [self._addend(how[place], tensors[place]) for place in shared]
-        flat = tf.concat([tf.reshape(x, [-1]) for x in own], 0)
+        flat = tf.concat([tf.cast(tf.reshape(x, [-1]), own[0].dtype) for x in own], 0)  # first comes a gradient
         flat = collectives.all_sum(flat, self.machines, collectives.GRADIENTS)
         pieces = tf.split(flat, tf.stack([tf.size(x) for x in own]), num=len(own))
-        found = {place: tf.reshape(y, tf.shape(x)) for place, x, y in zip(shared, own, pieces)}
+        found = {place: tf.cast(tf.reshape(y, tf.shape(x)), x.dtype) for place, x, y in zip(shared, own, pieces)}
         return [found.get(place, tensor) for place, tensor in enumerate(tensors)]
 
     def _addend(self, kind, x):
@@ -204,20 +204,30 @@ def _merged(kind, parts, shares):
     return tf.add_n([tf.math.multiply_no_nan(x, tf.cast(share, x.dtype)) for x, share in zip(parts, shares)])
 
 
-def chosen(*, devices, sync_batchnorm, batch_size, remat="none", jit_compile=False):
+def chosen(*, devices, sync_batchnorm, batch_size, remat="none", jit_compile=False, perturb="none", strategy="darts"):
     """The `Devices` that options name; None for a single one.
 
     Raises:
-        UserError: if there are not so many, if they do not divide the batch, or if BatchNorm cannot be synchronised.
+        UserError: if there are not so many, if they do not divide the batch, or for options that need a single one.
     """
+    names, (machine, machines) = environment.devices(devices), environment.cluster()
+    found = Devices(names, machine, machines, sync_batchnorm)
+    if found.count == 1:
+        return None
+    if strategy != "darts":
+        raise UserError(
+            f"--strategy {strategy} runs on one device; leave out --devices, and unset TF_CONFIG if it names several "
+            "machines"
+        )
+    if perturb == "adversarial":
+        raise UserError(
+            "--perturb adversarial needs a single device: its attack is one on the loss of the whole batch, of which "
+            "each device has a piece"
+        )
     if sync_batchnorm and (remat != "none" or jit_compile):
         raise UserError(
             "--sync_batchnorm does not go with --remat or --jit_compile, where cells share a function and with it the "
             "names of their sums over devices; leave one of them out"
         )
-    names, (machine, machines) = environment.devices(devices), environment.cluster()
-    found = Devices(names, machine, machines, sync_batchnorm)
-    if found.count == 1:
-        return None
     found.check(batch_size)
     return found

@@ -22,19 +22,18 @@ class Call:
             before it.
 
     Args:
-        weights: all trainable weights as one vector; None for the network's own variables.
+        weights: all trainable weights as one vector.
         architecture: further arguments of the network behind its inputs: mixing weights, say.
         statistics: its other variables, as vectors (`vectors.join`); None for the network's own.
     """
 
-    def __init__(self, network, weights=None, *architecture, statistics=None):
+    def __init__(self, network, weights, *architecture, statistics=None):
         self.network, self.weights, self.architecture = network, weights, architecture
         self.statistics, self.state = statistics, None
 
     def __call__(self, *inputs, **options):
         variables, others = self.network.trainable_variables, self.network.non_trainable_variables
-        weights = optimizers.flatten(variables) if self.weights is None else self.weights
-        weights = values(weights, variables, self.network)
+        weights = values(self.weights, variables, self.network)
         statistics = [v.value for v in others] if self.statistics is None else vectors.cut(self.statistics, others)
         if not self.network._call_has_training_arg:  # as Keras leaves it out
             options.pop("training", None)
@@ -48,7 +47,7 @@ class Spread:
     """A `Call` of a test on images, of which the devices of this machine each take a piece.
 
     Args:
-        call: `Call`.
+        call: `Call` with `statistics`.
         devices: `devices.Devices`; every machine tests on the whole batch.
     """
 
@@ -58,15 +57,12 @@ class Spread:
     def __call__(self, *inputs, training=None):
         if training:  # it is normalised by the batch, which therefore stays whole
             return self.call(*inputs, training=training)
-        weights, statistics = self.call.weights, self.call.statistics
-        weights = optimizers.flatten(self.network.trainable_variables) if weights is None else weights
-        statistics = vectors.join(self.network.non_trainable_variables) if statistics is None else statistics
 
         def logits(weights, statistics, architecture, inputs):
             return Call(self.network, weights, *architecture, statistics=statistics)(*inputs, training=False)
 
         run = Shared(self.devices, logits, (None, None, None, 0), 0)
-        return run(weights, statistics, self.call.architecture, inputs)
+        return run(self.call.weights, self.call.statistics, self.call.architecture, inputs)
 
 
 class Learner(keras.Model):
@@ -222,13 +218,6 @@ class Learner(keras.Model):
             for variable, value in zip(others, vectors.cut(statistics, others)):
                 variable.assign(value)
 
-    def whole_gradient(self, gradient):
-        """What a vector of gradients becomes before it is used: the one place for averaging over devices, or scaling.
-
-        Here it is left as it is. It is called for the weights', the architecture's and the controller's gradients.
-        """
-        return gradient
-
     def differentiate(self, tape, loss, sources, **options):
         """Gradients of a loss, which is scaled for that where the network computes in float16; as `tape.gradient`.
 
@@ -297,7 +286,7 @@ class Learner(keras.Model):
         Returns:
             The new weights.
         """
-        gradient, rate = self.whole_gradient(gradient), self.learning_rate.value * scale
+        rate = self.learning_rate.value * scale
         count = self.step.value if count is None else count
         update = self.weight_optimizer.update
         new = self.if_sound(gradient, lambda: update(weights, gradient, rate, count), weights)
@@ -306,7 +295,7 @@ class Learner(keras.Model):
 
     def evaluated_network(self):
         """The network that validation and tests run, a `Call`."""
-        return Call(self.network)
+        return Call(self.network, self.weights_vector(), statistics=self.statistics())
 
     @property
     def over(self):

@@ -80,7 +80,7 @@ class AveragedTrainer(Trainer):
         return weights
 
     def evaluated_network(self):
-        return Call(self.network, self.average.value)
+        return Call(self.network, self.average.value, statistics=self.statistics())
 
     def finish_epoch(self, loss):
         """Takes an epoch's validation loss: keeps the best weights, and begins the averaging when it is time."""

@@ -98,11 +98,6 @@ def check(values):
             f"--perturb {perturb} needs --mixing softmax: it perturbs weights that sum to one, and --mixing {mixing} "
             "has none or draws them."
         )
-    if perturb == "adversarial" and values["devices"] != "1":
-        raise OptionError(
-            "--perturb adversarial needs --devices 1: its attack is one on the loss of the whole batch, of which each "
-            "device has a piece."
-        )
     if penalty in ("zero_one", "zero_one_l1") and mixing != "sigmoid":
         raise OptionError(f"--penalty {penalty} needs --mixing sigmoid, whose gates it pulls to 0 and 1, not {mixing}.")
     if values.get("select") in THRESHOLDS and mixing != "sigmoid":
