@@ -15,6 +15,7 @@ from tfdarts import saving as saved
 from tfdarts.operations import OperationsError
 from tfdarts.spaces.conv import network as evalnet
 from tfdarts.spaces.conv.genotype import ConvGenotype
+from tfdarts.spaces.conv.supernet import Supernet
 
 TABLE = "broken_array:1,5"
 OPS = approximate.make(TABLE, "moving", False).OPS
@@ -226,6 +227,19 @@ def test_a_regular_network_opens_with_approximate_operations(regular, tmp_path):
     assert not new
     with pytest.raises(ValueError, match="other variables"):
         under_multipliers.with_operations(opened, (8, 8, 1), "regular", {})
+
+
+def test_every_part_of_a_supernets_variables_has_a_name():
+    net = Supernet(space.load("approximate"), 3, channels=4, layers=1, nodes=2, multiplier=1)
+    net.build((None, 8, 8, 3))
+    named, elements = {}, {}
+    for name, (variable, index) in reference.named(net).items():
+        part = np.asarray(variable.value)[index]
+        assert part.size or not variable.shape, name
+        named.setdefault(id(variable), {})[str(index)] = part.size
+        elements[id(variable)] = np.size(variable.value)
+    assert {one: sum(parts.values()) for one, parts in named.items()} == elements
+    assert named.keys() == {id(variable) for variable in net.variables}
 
 
 def test_preprocessing_is_approximate_on_demand(regular):

@@ -24,7 +24,7 @@ def variables(layer):
 
 def part_of(name, value, place, places):
     """Where one of `places` edges' part of a variable lies that the edges share."""
-    axis = 2 if name.startswith("depthwise") else value.ndim - 1
+    axis = 1 if name.endswith("_range") else 2 if name.startswith("depthwise") else value.ndim - 1
     size = value.shape[axis] // places
     index = (slice(None),) * axis + (slice(place * size, (place + 1) * size),)
     return (0, 0, *index[2:]) if name.startswith("fc_") and value.ndim == 4 else index  # a linear layer over there
