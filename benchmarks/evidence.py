@@ -82,7 +82,7 @@ def write(args, preset, folder):
         "| random cells | {cells} | {mean:.2f} +- {deviation:.2f} % | | | | |".format(**result["random"]),
         "",
         *(f"* {line['label']}: {sentence(line)}" for line in result["strategies"]),
-        *(f"* {said}" for said in correlations(result)),
+        *(f"* {said}" for said in (*choices(result), *correlations(result))),
     ]
     (ROOT / "docs" / "evidence.md").write_text("\n".join(lines) + "\n")
     kept = {"command": shown, "machine": args.machine, "result": result, "files": dict(packed(study))}
@@ -157,11 +157,27 @@ def sentence(line):
     low, high = line["interval"] or (-1.0, 1.0)
     verdict = "better than" if low > 0 else "worse than" if high < 0 else "not told apart from"
     apart = "" if line["deviations"] is None else f", {line['deviations']:+.1f} deviations of the random cells"
-    beats = "beats" if line["mean"] > line["best_of"]["mean"] else "does not beat"
+    above = "above" if line["mean"] > line["best_of"]["mean"] else "not above"
     return (
-        f"{verdict} the mean random cell ({line['difference']:+.2f} points{apart}); it {beats} the best of "
+        f"{verdict} the mean random cell ({line['difference']:+.2f} points{apart}); its mean is {above} the best of "
         f"{line['best_of']['count']} random cells, which take as much time as a search and a training."
     )
+
+
+def choices(result):
+    """What the short training would choose of a strategy's cells, and of the random ones, in sentences."""
+    owners = {line["name"]: line["label"] for line in result["strategies"]} | {"baseline": "random cells"}
+    said = []
+    for owner, label in owners.items():
+        cells = [cell for cell in result["cells"] if cell["owner"] == owner and cell["short"] and cell["full"]]
+        if cells:
+            best = max(cells, key=lambda cell: cell["short"])
+            said.append(f"{label} {best['mean']:.2f} % (of {len(cells)})")
+    if said:
+        yield f"Test accuracy of the cell that the short training, on validation images, chooses: {'; '.join(said)}."
+    random = [cell["mean"] for cell in result["cells"] if cell["owner"] == "baseline" and cell["full"]]
+    if random:
+        yield f"Test accuracy of the best random cell: {max(random):.2f} %; of the worst: {min(random):.2f} %."
 
 
 def correlations(result):

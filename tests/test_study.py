@@ -431,13 +431,18 @@ def test_the_evidence_says_what_the_table_does(done):
     line = result["strategies"][0] | {"interval": [0.5, 2.0], "difference": 1.25, "mean": 60.0}
     line |= {"best_of": {"count": 3, "mean": 61.0, "there": 4}, "trained": [0, 2], "deviation": 1.0, "ranks": [1, 3]}
     assert evidence.sentence(line).startswith("better than the mean random cell (+1.25 points")
-    assert "does not beat the best of 3 random cells" in evidence.sentence(line)
+    assert "its mean is not above the best of 3 random cells" in evidence.sentence(line)
     assert "not told apart from" in evidence.sentence(line | {"interval": [-0.5, 2.0]})
     assert "worse than" in evidence.sentence(line | {"interval": [-2.0, -0.5]})
     assert "| +1.25 | +0.50 to +2.00 |" in evidence.row(line)
     assert "no cell" in evidence.sentence({"label": "x"})
     alone = line | {"trained": [0]}
     assert "nothing follows" in evidence.sentence(alone) and "| +1.25 | | | |" in evidence.row(alone)
+    chosen, random = evidence.choices(result)
+    by_owner = [cell for cell in result["cells"] if cell["owner"] == "baseline"]
+    best = max(by_owner, key=lambda cell: cell["short"])
+    assert f"random cells {best['mean']:.2f} % (of {len(by_owner)})." in chosen
+    assert f"best random cell: {max(cell['mean'] for cell in by_owner):.2f} %" in random
 
 
 def test_finished_runs_travel_to_another_machine(done, tmp_path, monkeypatch):
