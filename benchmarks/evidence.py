@@ -28,11 +28,13 @@ scaled to 16x16 pixels, tested on 2,000:
 {command}
 ```
 
-{runs} runs are done. Machine: {machine}. The search is far smaller than the paper's (4 channels, 5 cells and 10 epochs
-instead of 16, 8 and 50), and so is the training (8 channels, 5 cells, 10 epochs instead of 36, 20, 600): what holds
-here need not hold there. Each cell found is trained, none is chosen; its accuracy is the mean of its trainings. The
-interval is Welch's, for the difference of the means over cells. Best of k: the expected best of as many random cells as
-could have been trained in the time of one search and one training, chosen by their test accuracy, which favours them.
+{runs} runs are done. Machine: {machine}.
+
+The search is far smaller than the paper's (4 channels, 5 cells and 10 epochs instead of 16, 8 and 50), and so is the
+training (8 channels, 5 cells, 10 epochs instead of 36, 20, 600): what holds here need not hold there. Each cell found
+is trained, none is chosen; its accuracy is the mean of its trainings. The interval is Welch's, for the difference of
+the means over cells. Best of k: the expected best of as many random cells as could have been trained in the time of
+one search and one training, chosen by their test accuracy, which favours them.
 """
 
 PRESETS = {
@@ -166,17 +168,21 @@ def sentence(line):
 
 def choices(result):
     """What the short training would choose of a strategy's cells, and of the random ones, in sentences."""
-    owners = {line["name"]: line["label"] for line in result["strategies"]} | {"baseline": "random cells"}
-    said = []
-    for owner, label in owners.items():
-        cells = [cell for cell in result["cells"] if cell["owner"] == owner and cell["short"] and cell["full"]]
-        if cells:
-            best = max(cells, key=lambda cell: cell["short"])
-            said.append(f"{label} {best['mean']:.2f} % (of {len(cells)})")
+    from tfdarts.study import table
+    from tfdarts.study.plan import BASELINE
+
+    trained, said = {}, []
+    for cell in result["cells"]:
+        if cell["full"]:
+            trained.setdefault(cell["owner"], {})[cell["number"]] = cell
+    for owner, label in [*((line["name"], line["label"]) for line in result["strategies"]), (BASELINE, "random cells")]:
+        cells = trained.get(owner, {})
+        chosen = table.best(cells.values(), "short")
+        if chosen is not None:
+            said.append(f"{label} {cells[chosen]['mean']:.2f} % (of {len(cells)})")
     if said:
         yield f"Test accuracy of the cell that the short training, on validation images, chooses: {'; '.join(said)}."
-    random = [cell["mean"] for cell in result["cells"] if cell["owner"] == "baseline" and cell["full"]]
-    if random:
+    if random := [cell["mean"] for cell in trained.get(BASELINE, {}).values()]:
         yield f"Test accuracy of the best random cell: {max(random):.2f} %; of the worst: {min(random):.2f} %."
 
 

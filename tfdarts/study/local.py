@@ -49,7 +49,8 @@ class Processes:
                     stdin=subprocess.DEVNULL,
                     stdout=file,
                     stderr=file,
-                    # A run takes as much of a GPU's memory as it needs, since another one may share it.
+                    # A run takes as much of a GPU's memory as it needs, since another one may share it; it is a run
+                    # of this machine alone.
                     env={"TF_FORCE_GPU_ALLOW_GROWTH": "true"} | os.environ | {"TF_CONFIG": ""} | (environment or {}),
                     start_new_session=True,  # Ctrl-C reaches the study, which asks its runs to stop
                 )

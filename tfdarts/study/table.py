@@ -131,8 +131,8 @@ def _strategy(study, strategy, cells, others, training_seconds, failed):
         "searches": plan.seeds if strategy.drawn else len(places),
         "failed_searches": sum(run.name in failed for run in searches),
         "search_seconds": statistics.fmean(seconds) if seconds else 0.0,
-        "chosen_by_short": _best(cells, "short"),
-        "chosen_by_own": _best(cells, "own"),
+        "chosen_by_short": best(cells, "short"),
+        "chosen_by_own": best(cells, "own"),
         "trained": [cell["number"] for cell in cells if cell["full"]],
     }
     trained = [cell for cell in cells if cell["full"]]
@@ -155,7 +155,7 @@ def _known(cells, name):
     return [cell[name] for cell in cells if cell[name] is not None]
 
 
-def _best(cells, name):
+def best(cells, name):
     """The number of the cell that is best by a score; None where there is none."""
     scored = [cell for cell in cells if cell[name] is not None]
     return max(scored, key=lambda cell: cell[name])["number"] if scored else None
