@@ -22,7 +22,7 @@ EXACT = {"NVIDIA_TF32_OVERRIDE": "0"}  # for golden values: multiplications in a
 GOLDENS = {
     "operations": ["tests/test_ops.py", "-k", "matches_reference and float32"],
     "supernet": ["tests/test_supernet.py", "-k", "float32 and (logits or first_order or second_order)"],
-    "evaluation network": ["tests/test_evalnet.py", "-k", "logits_losses and float32"],
+    "evaluation network": ["tests/test_evalnet.py", "-k", "logits_losses"],
     "recurrent": ["tests/test_recurrent.py", "tests/test_language.py", "-k", "float32 and not trajectory"],
     "renet": ["tests/test_renet.py", "-k", "test_cell and float32"],
     "enas": ["tests/test_micro.py", "tests/test_macro.py", "-k", "authors or network_of_a_genotype"],

@@ -6,12 +6,14 @@ One interpreter answers several questions at once, since each takes seconds to s
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 import tensorflow as tf
 
+from tests import gpu_check
 from tfdarts import operations
 from tfdarts.runs import environment
 
@@ -127,3 +129,13 @@ def test_the_seed_gives_the_same_random_numbers():
     environment.configure(seed=3, deterministic=False)
     assert tf.random.normal((3,)).numpy().tolist() == first
     assert tf.config.optimizer.get_experimental_options()["disable_meta_optimizer"]
+
+
+def test_each_of_the_checks_on_a_gpu_finds_its_golden_values():
+    code = (
+        "import json, pytest, sys; [pytest.main(['--collect-only', '-q', *words]) for words in json.loads(sys.argv[1])]"
+    )
+    words = json.dumps([*gpu_check.GOLDENS.values()])
+    done = subprocess.run([sys.executable, "-c", code, words], cwd=ROOT, capture_output=True, text=True)
+    found = re.findall(r"^\d+/\d+ tests? collected", done.stdout, re.MULTILINE)
+    assert len(found) == len(gpu_check.GOLDENS), done.stdout
