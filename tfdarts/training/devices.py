@@ -183,14 +183,15 @@ def _split(x, axis, count, sizes):
 def _call(function, arguments):
     """Calls a concrete function as an operation without state, so that no call waits for another to end.
 
-    It may read variables (the scale of a loss), and must not set any. Unless that is said, calls that read the same
-    variable run one after the other, and the first would wait for what the others have to add to its sums.
+    It may read variables (the scale of a loss), and must not set any. Unless a graph is told so, its calls that read
+    the same variable run one after the other, and the first would wait for what the others have to add to its sums.
     """
     inputs = [*(x for x in tf.nest.flatten(arguments) if tf.is_tensor(x)), *function.captured_inputs]
     outputs = tf.raw_ops.PartitionedCall(args=inputs, Tout=[output.dtype for output in function.outputs], f=function)
-    read = [place for place, x in enumerate(inputs) if x.dtype == tf.resource]
-    attribute = tf.compat.v1.AttrValue(list=tf.compat.v1.AttrValue.ListValue(i=read))
-    outputs[0].op._set_attr("_read_only_resource_inputs", attribute)
+    if not tf.executing_eagerly():
+        read = [place for place, x in enumerate(inputs) if x.dtype == tf.resource]
+        attribute = tf.compat.v1.AttrValue(list=tf.compat.v1.AttrValue.ListValue(i=read))
+        outputs[0].op._set_attr("_read_only_resource_inputs", attribute)
     for output, known in zip(outputs, function.outputs):
         output.set_shape(known.shape)
     given = iter(outputs)
