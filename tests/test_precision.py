@@ -226,6 +226,7 @@ SEARCHES = {
     "nb201": ONE | {"space": "nb201", "init_channels": 4, "layers": 1},
     "renet_vanilla": SWEEPS | {"rnn_cell": "vanilla"},
     "renet_sigmoid": SWEEPS | {"rnn_cell": "sigmoid"},
+    "renet_directional": SWEEPS | {"rnn_cell": "directional"},
     "macro": IMAGES | {"recipe": "macro_digits", "layers": 2},
     "micro": IMAGES | {"recipe": "micro_digits", "layers": 1, "nodes": 1},
     "recurrent": {"recipe": "topics", "epochs": 1, "nhid": 8, "nodes": 2, "batch_size": 4, "unrolled": True},
@@ -250,6 +251,19 @@ def test_every_space_and_module_searches_and_trains(name, policy, tmp_path):
     own = {key: options[key] for key in KEPT if key in options}
     test = None if recurrent else (PIXELS[:9], LABELS[:9])
     model = tfdarts.train(found.genotype, data, test, precision=policy, logdir=tmp_path, **own)
+    again = tfdarts.evaluate(str(model.folder / "model.keras"), test)
+    assert again and again == {key: pytest.approx(model.results[key], rel=1e-5) for key in again}
+
+
+@pytest.mark.parametrize("policy", MIXED)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_sweeps_baselines_train(cell, policy, tmp_path, monkeypatch):
+    was_half, make_exact = [], precision.make_exact
+    monkeypatch.setattr(precision, "make_exact", lambda net: was_half.append(net.compute_dtype) or make_exact(net))
+    own = {key: value for key, value in SWEEPS.items() if key in KEPT}
+    test = PIXELS[:9], LABELS[:9]
+    model = tfdarts.train(None, (PIXELS, LABELS), test, rnn_cell=cell, precision=policy, logdir=tmp_path, **own)
+    assert was_half == [HALF[policy].name]
     again = tfdarts.evaluate(str(model.folder / "model.keras"), test)
     assert again and again == {key: pytest.approx(model.results[key], rel=1e-5) for key in again}
 

@@ -144,7 +144,7 @@ def _read(path, data):
 
 def _check(path, values, known):
     """Raises UserError unless a checkpoint's arrays and a model's variables have the same names and shapes."""
-    other = f"{path} belongs to another network than config.json describes"
+    other = f"{path} belongs to another network than config.json describes, or to another version of this program"
     for name in sorted(values.keys() ^ known.keys()):
         which = "it has no" if name in known else "it has an unknown"
         raise UserError(f"{other}: {which} {name}; start a new run")
