@@ -54,7 +54,8 @@ class Approximate(common.Convolving):
 
     def arrange(self, x, arrangement):
         """The part or layout, and the range of all of `x`, which counts even where a stride leaves some of it out."""
-        return arrangement(x), quantised.extremes(x, self.edges if getattr(self, "copies", None) == 1 else 1)
+        x, seen = x if isinstance(x, tuple) else (x, quantised.extremes(x, self.inputs))
+        return arrangement(x), seen
 
     def convolve(self, x, name, training, strides=(1, 1)):
         return self._by_table(x, name, training, strides, depthwise=False)
@@ -65,16 +66,17 @@ class Approximate(common.Convolving):
     def _by_table(self, x, name, training, strides, depthwise):
         x, seen = x if isinstance(x, tuple) else (x, None)
         kernel, moving = (tf.convert_to_tensor(getattr(self, key)) for key in (name, name + "_range"))
-        narrow = not depthwise and x.shape[-1] == kernel.shape[2]
-        shared = narrow if seen is None else seen.shape[1] == 1  # one map for all edges
+        maps = self.edges if depthwise else x.shape[-1] // kernel.shape[2]  # that lie in `x`, each with its range
+        maps = maps if seen is None else seen.shape[1]
         if training or self.batch_range:
-            ranges = quantised.extremes(x, 1 if shared else self.edges) if seen is None else seen
+            ranges = quantised.extremes(x, maps) if seen is None else seen
         else:
-            sums = moving[:, :1] if shared else moving
+            sums = moving[:, :: self.edges // maps]
             ranges = tf.math.divide_no_nan(sums[:2], sums[2:])
         if training:
             ones = tf.ones([1, *ranges.shape[1:]], ranges.dtype)
             new = tf.concat([tf.stop_gradient(ranges), ones], 0)
+            new = tf.repeat(new, self.edges // maps, axis=1) if 1 < maps < self.edges else new
             getattr(self, name + "_range").assign(moving + (1 - RANGE_MOMENTUM) * (new - moving))
         geometry = quantised.Geometry(common.symmetric_padding(kernel), strides, edges=self.edges, depthwise=depthwise)
         return quantised.convolution(x, kernel, ranges, self.multiplier, geometry)

@@ -163,7 +163,9 @@ class TransformerBlock(keras.layers.Layer):
     def _pool(self, x):
         return tf.nn.max_pool2d(x, 2, 2, "SAME") if self.stride == 2 else x
 
-    prepare_key = "layer norm"
+    @property
+    def preparations(self):
+        return (("layer norm", self.prepare),)
 
     def prepare(self, x):
         """The residual and the normalised state of the supernet's form, both pooled."""

@@ -58,14 +58,14 @@ class Attention(keras.layers.Layer):
     """What the modules share. They define `attend(x, weights, training)` for wide maps, one map per edge.
 
     Args:
-        channels, stride, edges, wide: as in the contract of operations.
+        channels, stride, edges, inputs: as in the contract of operations.
     """
 
-    def __init__(self, channels, stride, edges, wide=False, **kwargs):
+    def __init__(self, channels, stride, edges, inputs=1, **kwargs):
         super().__init__(**kwargs)
         self.channels, self.edges = channels, edges
-        self.skip = FactorizedReduce(channels, edges, affine=False, name="skip") if stride == 2 else None
-        self.copies = 1 if wide or self.skip else edges  # of the input, for there to be one map per edge
+        self.skip = FactorizedReduce(channels, edges, False, inputs, name="skip") if stride == 2 else None
+        self.inputs = edges if self.skip else inputs  # maps that there are before they are repeated for the edges
 
     def build(self, shape):
         pass  # the layers are built when they are called; without this Keras traces the call once more for it
@@ -73,7 +73,7 @@ class Attention(keras.layers.Layer):
     def call(self, x, weights=None, training=None):
         if self.skip:
             x = self.skip(x, training=training)
-        return self.attend(tile_edges(x, self.copies), weights, training)
+        return self.attend(tile_edges(x, self.edges, self.inputs), weights, training)
 
     def by_edge(self, x):
         """`(batch, height, width, edges * channels)` as `(batch, height * width, edges, channels)`."""
@@ -83,8 +83,8 @@ class Attention(keras.layers.Layer):
 class SqueezeExcitation(Attention):
     """`SE` (Hu et al. 2018, arXiv:1709.01507, section 3): channels scaled by two layers on their means."""
 
-    def __init__(self, channels, stride, edges, wide=False, **kwargs):
-        super().__init__(channels, stride, edges, wide, **kwargs)
+    def __init__(self, channels, stride, edges, inputs=1, **kwargs):
+        super().__init__(channels, stride, edges, inputs, **kwargs)
         self.fc_1 = EdgeConv(squeezed(channels), edges, bias=False, name="fc_1")
         self.fc_2 = EdgeConv(channels, edges, bias=False, name="fc_2")
 
@@ -100,8 +100,8 @@ class BottleneckAttention(Attention):
     As in Att-DARTS the branches are multiplied; the BAM paper adds them.
     """
 
-    def __init__(self, channels, stride, edges, wide=False, **kwargs):
-        super().__init__(channels, stride, edges, wide, **kwargs)
+    def __init__(self, channels, stride, edges, inputs=1, **kwargs):
+        super().__init__(channels, stride, edges, inputs, **kwargs)
         narrow = squeezed(channels)
         self.fc_1, self.bn = EdgeConv(narrow, edges, name="fc_1"), BatchNorm(name="bn")
         self.fc_2 = EdgeConv(channels, edges, name="fc_2")
@@ -130,8 +130,8 @@ class ConvolutionalBlockAttention(Attention):
     means over the channels. The moving statistics of its BatchNorm keep 0.99 at a step, as the authors' do.
     """
 
-    def __init__(self, channels, stride, edges, wide=False, **kwargs):
-        super().__init__(channels, stride, edges, wide, **kwargs)
+    def __init__(self, channels, stride, edges, inputs=1, **kwargs):
+        super().__init__(channels, stride, edges, inputs, **kwargs)
         self.fc_1 = EdgeConv(squeezed(channels), edges, name="fc_1")
         self.fc_2 = EdgeConv(channels, edges, name="fc_2")
         self.conv = EdgeConv(1, edges, 7, bias=False, name="conv")
@@ -155,8 +155,8 @@ class GatherExcite(Attention):
     size of map, therefore.
     """
 
-    def __init__(self, channels, stride, edges, wide=False, **kwargs):
-        super().__init__(channels, stride, edges, wide, **kwargs)
+    def __init__(self, channels, stride, edges, inputs=1, **kwargs):
+        super().__init__(channels, stride, edges, inputs, **kwargs)
         self.bn = BatchNorm(name="bn")
         self.conv_1 = EdgeConv(squeezed(channels), edges, bias=False, name="conv_1")
         self.conv_2 = EdgeConv(channels, edges, bias=False, name="conv_2")
@@ -182,8 +182,8 @@ class DoubleAttention(Attention):
     a mixture of them by attention over descriptors. A quarter of the channels for A, B and V.
     """
 
-    def __init__(self, channels, stride, edges, wide=False, **kwargs):
-        super().__init__(channels, stride, edges, wide, **kwargs)
+    def __init__(self, channels, stride, edges, inputs=1, **kwargs):
+        super().__init__(channels, stride, edges, inputs, **kwargs)
         inner = max(1, channels // 4)
         self.conv_A, self.conv_B = (EdgeConv(inner, edges, name=f"conv_{part}") for part in "AB")
         self.conv_V = EdgeConv(inner, edges, name="conv_V")

@@ -23,14 +23,29 @@ def fan_in_uniform(fan_in):
     return keras.initializers.RandomUniform(-bound, bound)  # a new one per weight: one instance repeats its values
 
 
-def tile_edges(x, edges):
-    """Repeats a map once per edge: `(..., channels)` to `(..., edges * channels)`."""
-    return x if edges == 1 else tf.tile(x, [1] * (x.shape.rank - 1) + [edges])
+def tile_edges(x, edges, inputs=1):
+    """Repeats a map once per edge: `(..., channels)` to `(..., edges * channels)`.
+
+    Where the maps of several `inputs` lie side by side, `(..., inputs * channels)`, each is repeated for its share of
+    the edges; the edges of the first input come first.
+    """
+    if edges == inputs:
+        return x
+    *size, channels = x.shape[1:]
+    by_input = x if inputs == 1 else tf.reshape(x, [-1, *size, inputs, channels // inputs])
+    tiled = tf.tile(by_input, [1] * (by_input.shape.rank - 1) + [edges // inputs])
+    return tiled if inputs == 1 else tf.reshape(tiled, [-1, *size, edges * channels // inputs])
 
 
 def per_channel(weights, channels):
-    """Spreads one mixing weight per edge over the edge's channels: `(edges,)` to `(edges * channels,)`."""
-    return tf.reshape(tf.tile(tf.reshape(weights, [-1, 1]), [1, channels]), [-1])
+    """Spreads one mixing weight per edge over the edge's channels: `(..., edges)` to `(..., edges * channels)`."""
+    *rows, edges = weights.shape
+    return tf.reshape(tf.tile(weights[..., None], [1] * (len(rows) + 1) + [channels]), [*rows, edges * channels])
+
+
+def scale_of(weights, channels, edges):
+    """The scale of a wide map's channels: mixing weights `(edges,)`, or such as are spread already; or None."""
+    return weights if weights is None or weights.shape[0] == edges * channels else per_channel(weights, channels)
 
 
 def scale_edges(x, weights):
@@ -40,9 +55,24 @@ def scale_edges(x, weights):
     return x * tf.cast(per_channel(weights, x.shape[-1] // weights.shape[0]), x.dtype)
 
 
-def spread(x, weights, edges):
-    """Turns a result that is the same for every edge into the wide form, scaled edge by edge."""
-    return scale_edges(tile_edges(x, edges), weights)
+def spread(x, weights, edges, inputs=1):
+    """Turns a result that is the same for every edge of an input into the wide form, scaled edge by edge."""
+    return scale_edges(tile_edges(x, edges, inputs), weights)
+
+
+def prepare(operation, x, done=None):
+    """What an operation does before its first weight: its `preparations`, functions with a key each, in turn.
+
+    Args:
+        done: dictionary from the keys so far to a result, in which those are kept that other operations share.
+    """
+    done, keys = {} if done is None else done, ()
+    for key, function in operation.preparations:
+        keys = (*keys, key)
+        if keys not in done:
+            done[keys] = function(x)
+        x = done[keys]
+    return x
 
 
 @functools.cache
@@ -221,14 +251,18 @@ class Convolving(keras.layers.Layer):
     All convolutions pad `size // 2` zeros on every side and have no bias.
     """
 
-    edges = 1
+    edges, inputs = 1, 1
 
     def add_kernel(self, name, shape, fan_in):
         """Adds a kernel, with PyTorch's initialisation, as the attribute `name`."""
         setattr(self, name, self.add_weight(name=name, shape=shape, initializer=fan_in_uniform(fan_in)))
 
     def arrange(self, x, arrangement):
-        """What a convolution is given instead of `x`: a part of it, or a layout of it, by the function handed in."""
+        """What a convolution is given instead of `x`: a part of it, or a layout of it, by the function handed in.
+
+        Args:
+            x: a map, or what `arrange` gave.
+        """
         return arrangement(x)
 
     def convolve(self, x, name, training, strides=(1, 1)):
@@ -271,19 +305,21 @@ class FactorizedReduce(Convolving):
     DARTS, section 3.1.1. The channels are divided between the two convolutions; where height or width is odd, the
     shifted one sees a row or column of zeros beyond the border, so that both halves have the same size.
 
-    Call: `x` of `(batch, height, width, channels_in)`, `weights` of `(edges,)` or None, to
+    Call: `x` of `(batch, height, width, inputs * channels_in)`, `weights` of `(edges,)` or None, to
     `(batch, ceil(height / 2), ceil(width / 2), edges * channels)`.
     """
 
-    def __init__(self, channels, edges=1, affine=True, **kwargs):
+    takes_scale = True
+
+    def __init__(self, channels, edges=1, affine=True, inputs=1, **kwargs):
         super().__init__(**kwargs)
         self.halves = (channels // 2, channels - channels // 2)
-        self.channels, self.edges = channels, edges
+        self.channels, self.edges, self.inputs = channels, edges, inputs
         self.bn = BatchNorm(affine, name="bn")
 
     def build(self, shape):
         first, second = (half * self.edges for half in self.halves)
-        channels_in = shape[-1]
+        channels_in = shape[-1] // self.inputs
         self.add_kernel("conv_1", (1, 1, channels_in, first), channels_in)
         self.add_kernel("conv_2", (1, 1, channels_in, second), channels_in)
         self.bn.build((*shape[:-1], self.edges * self.channels))
@@ -299,9 +335,10 @@ class FactorizedReduce(Convolving):
         ]
         height, width = parts[0].shape[1:3]
         parts = [tf.reshape(y, [-1, height, width, self.edges, half]) for y, half in zip(parts, self.halves)]
-        y = tf.reshape(tf.concat(parts, -1), [-1, height, width, self.edges * self.channels])
-        scale = None if weights is None else per_channel(weights, self.channels)
-        return self.bn(y, scale=scale, training=training)
+        equal = self.halves[0] == self.halves[1]  # stacked, that is one kernel back instead of two
+        y = tf.stack(parts, -2) if equal else tf.concat(parts, -1)
+        y = tf.reshape(y, [-1, height, width, self.edges * self.channels])
+        return self.bn(y, scale=scale_of(weights, self.channels, self.edges), training=training)
 
     @staticmethod
     def _shifted(x):

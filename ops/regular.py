@@ -5,11 +5,20 @@ methods let the cell share work between the operations that leave one state:
 
 * `narrow(x, training)`: the result of an operation that is the same for all its edges, `(..., channels)`. The cell
   computes it once and mixes it into the edges.
-* `prepare(x)` and `apply(prepared, weights, training)`, which together are the call: what comes before the first
-  weight (ReLU, copies for the edges, the layout for dilation). `prepare_key` says which preparations are the same.
+* `preparations` and `apply(prepared, weights, training)`, which together are the call (`common.prepare`): what comes
+  before the first weight (ReLU and copies for the edges, the layout for dilation), functions that follow each other,
+  each with a key by which the cell knows that another operation does the same.
+* `finish(y)`: what brings the result of `apply` to the layout of `x`, where `finish_key` is not None. It is linear, so
+  that the cell adds up the results that have one key, and does it once for the sum.
 
-The searched operations can also be built with `wide=True`, for a map that holds each edge's own already.
+An operation with `takes_scale` also takes weights that are spread over the channels, `(edges * channels,)`, which the
+cell makes once for all operations.
+
+The searched operations can also be built for several `inputs`, whose maps lie side by side in `x`. Each input has its
+share of the edges, those of the first input first; with as many inputs as edges, each edge has a map of its own.
 """
+
+import functools
 
 import keras
 import tensorflow as tf
@@ -17,8 +26,9 @@ from tfdarts.ops.common import (
     BatchNorm,
     Convolving,
     FactorizedReduce,
-    per_channel,
+    prepare,
     scale_edges,
+    scale_of,
     spread,
     tile_edges,
 )
@@ -27,12 +37,12 @@ from tfdarts.ops.common import (
 class Zero(keras.layers.Layer):
     """`none`: no connection. Zeros of shape `x[:, ::stride, ::stride]`, once per edge."""
 
-    def __init__(self, channels, stride, edges, affine, wide=False, **kwargs):
+    def __init__(self, channels, stride, edges, affine, inputs=1, **kwargs):
         super().__init__(**kwargs)
-        self.stride, self.copies = stride, 1 if wide else edges
+        self.stride, self.edges, self.inputs = stride, edges, inputs
 
     def call(self, x, weights=None, training=None):
-        return tile_edges(tf.zeros_like(x[:, :: self.stride, :: self.stride]), self.copies)
+        return tile_edges(tf.zeros_like(x[:, :: self.stride, :: self.stride]), self.edges, self.inputs)
 
 
 class Noise(keras.layers.Layer):
@@ -42,15 +52,15 @@ class Noise(keras.layers.Layer):
     input alone, so that every pass is a function of what goes in, and a run that is gone on with sees the same.
     """
 
-    def __init__(self, channels, stride, edges, affine, wide=False, **kwargs):
+    def __init__(self, channels, stride, edges, affine, inputs=1, **kwargs):
         super().__init__(**kwargs)
-        self.stride, self.copies = stride, 1 if wide else edges
+        self.stride, self.edges, self.inputs = stride, edges, inputs
 
     def call(self, x, weights=None, training=None):
         bits = tf.bitcast(x, {2: tf.int16, 4: tf.int32, 8: tf.int64}[x.dtype.size])
         seed = tf.stack([tf.reduce_sum(tf.cast(bits, tf.int64)), 0])  # a sum of integers has no order
         height, width, channels = -(-x.shape[1] // self.stride), -(-x.shape[2] // self.stride), x.shape[3]
-        shape = (tf.shape(x)[0], height, width, channels * self.copies)
+        shape = (tf.shape(x)[0], height, width, channels * self.edges // self.inputs)
         return scale_edges(tf.random.stateless_normal(shape, seed, dtype=x.dtype), weights)
 
 
@@ -60,9 +70,9 @@ class Pool(keras.layers.Layer):
     In the supernet's form (`affine=False`) a BatchNorm without scale and offset follows.
     """
 
-    def __init__(self, kind, stride, edges, affine, wide=False, **kwargs):
+    def __init__(self, kind, stride, edges, affine, inputs=1, **kwargs):
         super().__init__(**kwargs)
-        self.kind, self.stride, self.copies = kind, stride, 1 if wide else edges
+        self.kind, self.stride, self.edges, self.inputs = kind, stride, edges, inputs
         self.bn = None if affine else BatchNorm(False, name="bn")
 
     def build(self, shape):
@@ -76,37 +86,44 @@ class Pool(keras.layers.Layer):
         return self.bn(y, training=training) if self.bn else y
 
     def call(self, x, weights=None, training=None):
-        return spread(self.narrow(x, training), weights, self.copies)
+        return spread(self.narrow(x, training), weights, self.edges, self.inputs)
 
 
 class Identity(keras.layers.Layer):
     """`skip_connect` at stride 1."""
 
-    def __init__(self, edges, wide=False, **kwargs):
+    def __init__(self, edges, inputs=1, **kwargs):
         super().__init__(**kwargs)
-        self.copies = 1 if wide else edges
+        self.edges, self.inputs = edges, inputs
 
     def narrow(self, x, training=None):
         return x
 
     def call(self, x, weights=None, training=None):
-        return spread(x, weights, self.copies)
+        return spread(x, weights, self.edges, self.inputs)
+
+
+def relu_copies(operation, x):
+    """ReLU, then a copy for each edge: where separable and dilated convolutions begin."""
+    return operation.arrange(tf.nn.relu(x), lambda x: tile_edges(x, operation.edges, operation.inputs))
 
 
 class SepConv(Convolving):
     """Separable convolution, twice: ReLU, depthwise, pointwise, BatchNorm; the stride is in the first round."""
 
-    def __init__(self, kernel_size, channels, stride, edges, affine, wide=False, **kwargs):
+    takes_scale = True
+
+    def __init__(self, kernel_size, channels, stride, edges, affine, inputs=1, **kwargs):
         super().__init__(**kwargs)
         if kernel_size % 2 == 0:
             raise ValueError(f"`kernel_size` must be odd. Received: {kernel_size}.")
         self.kernel_size, self.channels, self.stride, self.edges = kernel_size, channels, stride, edges
-        self.copies = 1 if wide else edges
+        self.inputs = inputs
         self.bn_1, self.bn_2 = BatchNorm(affine, name="bn_1"), BatchNorm(affine, name="bn_2")
 
     def build(self, shape):
-        size, wide_in, wide = self.kernel_size, self.copies * shape[-1], self.edges * self.channels
-        channels_in = wide_in // self.edges
+        size, channels_in = self.kernel_size, shape[-1] // self.inputs
+        wide_in, wide = self.edges * channels_in, self.edges * self.channels
         self.add_kernel("depthwise_1", (size, size, wide_in, 1), size * size)
         self.add_kernel("pointwise_1", (1, 1, channels_in, wide_in), channels_in)
         self.add_kernel("depthwise_2", (size, size, wide_in, 1), size * size)
@@ -115,11 +132,8 @@ class SepConv(Convolving):
         self.bn_2.build((*shape[:-1], wide))
 
     @property
-    def prepare_key(self):
-        return "relu", self.copies
-
-    def prepare(self, x):
-        return self.arrange(tf.nn.relu(x), lambda x: tile_edges(x, self.copies))
+    def preparations(self):
+        return ((("relu", self.edges), functools.partial(relu_copies, self)),)
 
     def apply(self, prepared, weights=None, training=None):
         y = self.convolve_depthwise(prepared, "depthwise_1", training, self.stride)
@@ -127,11 +141,10 @@ class SepConv(Convolving):
         y = tf.nn.relu(self.bn_1(y, training=training))
         y = self.convolve_depthwise(y, "depthwise_2", training)
         y = self.convolve(y, "pointwise_2", training)
-        scale = None if weights is None else per_channel(weights, self.channels)
-        return self.bn_2(y, scale=scale, training=training)
+        return self.bn_2(y, scale=scale_of(weights, self.channels, self.edges), training=training)
 
     def call(self, x, weights=None, training=None):
-        return self.apply(self.prepare(x), weights, training)
+        return self.apply(prepare(self, x), weights, training)
 
 
 class DilConv(Convolving):
@@ -141,43 +154,50 @@ class DilConv(Convolving):
     the convolution is an ordinary one. At stride 2 it samples the even grid only.
     """
 
-    def __init__(self, kernel_size, channels, stride, edges, affine, wide=False, **kwargs):
+    takes_scale = True
+
+    def __init__(self, kernel_size, channels, stride, edges, affine, inputs=1, **kwargs):
         super().__init__(**kwargs)
         if kernel_size % 2 == 0:
             raise ValueError(f"`kernel_size` must be odd. Received: {kernel_size}.")
         self.kernel_size, self.channels, self.stride, self.edges = kernel_size, channels, stride, edges
-        self.copies = 1 if wide else edges
+        self.inputs = inputs
         self.bn = BatchNorm(affine, name="bn")
 
     def build(self, shape):
-        size, wide_in, wide = self.kernel_size, self.copies * shape[-1], self.edges * self.channels
-        channels_in = wide_in // self.edges
+        size, channels_in = self.kernel_size, shape[-1] // self.inputs
+        wide_in, wide = self.edges * channels_in, self.edges * self.channels
         self.add_kernel("depthwise", (size, size, wide_in, 1), size * size)
         self.add_kernel("pointwise", (1, 1, channels_in, wide), channels_in)
         self.bn.build((*shape[:-1], wide))
         self.crops = [[0, shape[1] % 2], [0, shape[2] % 2]]  # odd sizes: the layout takes one more row of zeros
 
     @property
-    def prepare_key(self):
-        return "relu dilated", self.copies
-
-    def prepare(self, x):
-        return self.arrange(tf.nn.relu(x), self._layout)
+    def preparations(self):
+        copies = ("relu", self.edges), functools.partial(relu_copies, self)
+        return copies, ("dilated", lambda copied: self.arrange(copied, self._layout))
 
     def _layout(self, x):
-        x = x[:, ::2, ::2] if self.stride == 2 else tf.space_to_batch(x, [2, 2], self.crops)
-        return tile_edges(x, self.copies)
+        return x[:, ::2, ::2] if self.stride == 2 else tf.space_to_batch(x, [2, 2], self.crops)
+
+    @property
+    def finish_key(self):
+        """`"dilated"` where the result stays in the layout: with even sizes, for then no row of it is cut off."""
+        return "dilated" if self.stride == 1 and self.crops == [[0, 0], [0, 0]] else None
+
+    def finish(self, y):
+        return tf.batch_to_space(y, [2, 2], self.crops)
 
     def apply(self, prepared, weights=None, training=None):
         y = self.convolve_depthwise(prepared, "depthwise", training)
-        if self.stride == 1:
-            y = tf.batch_to_space(y, [2, 2], self.crops)
+        if self.stride == 1 and self.finish_key is None:
+            y = self.finish(y)
         y = self.convolve(y, "pointwise", training)
-        scale = None if weights is None else per_channel(weights, self.channels)
-        return self.bn(y, scale=scale, training=training)
+        return self.bn(y, scale=scale_of(weights, self.channels, self.edges), training=training)
 
     def call(self, x, weights=None, training=None):
-        return self.apply(self.prepare(x), weights, training)
+        y = self.apply(prepare(self, x), weights, training)
+        return self.finish(y) if self.finish_key else y
 
 
 class Conv7x1(Convolving):
@@ -185,6 +205,8 @@ class Conv7x1(Convolving):
 
     Only the published cells use it.
     """
+
+    takes_scale = True
 
     def __init__(self, channels, stride, edges, affine, **kwargs):
         super().__init__(**kwargs)
@@ -200,21 +222,20 @@ class Conv7x1(Convolving):
     def call(self, x, weights=None, training=None):
         y = self.convolve(tf.nn.relu(x), "conv_1x7", training, strides=(1, self.stride))
         y = self.convolve(y, "conv_7x1", training, strides=(self.stride, 1))
-        scale = None if weights is None else per_channel(weights, self.channels)
-        return self.bn(y, scale=scale, training=training)
+        return self.bn(y, scale=scale_of(weights, self.channels, self.edges), training=training)
 
 
 def operations(sep_conv, dil_conv, conv_7x1, factorized_reduce):
     """The operations by name, from the layers that convolve."""
 
     def of(layer, size):
-        return lambda channels, stride, edges, affine, wide=False: layer(size, channels, stride, edges, affine, wide)
+        return lambda channels, stride, edges, affine, inputs=1: layer(size, channels, stride, edges, affine, inputs)
 
     def pool(kind):
-        return lambda channels, stride, edges, affine, wide=False: Pool(kind, stride, edges, affine, wide)
+        return lambda channels, stride, edges, affine, inputs=1: Pool(kind, stride, edges, affine, inputs)
 
-    def skip(channels, stride, edges, affine, wide=False):
-        return Identity(edges, wide) if stride == 1 else factorized_reduce(channels, edges, affine)
+    def skip(channels, stride, edges, affine, inputs=1):
+        return Identity(edges, inputs) if stride == 1 else factorized_reduce(channels, edges, affine, inputs)
 
     def conv_7x1_1x7(channels, stride, edges, affine):
         return conv_7x1(channels, stride, edges, affine)

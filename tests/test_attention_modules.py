@@ -56,14 +56,14 @@ def test_few_channels_are_squeezed_to_one():
 @pytest.mark.parametrize("stride,wide", [(1, False), (2, False), (1, True)])
 @pytest.mark.parametrize("name", list(OPS))
 def test_parallel_edges_are_the_same_modules_one_per_edge(name, stride, wide, float64):
-    ours = space.load("regular").build(name, 8, stride, 3, False, wide)
+    ours = space.load("regular").build(name, 8, stride, 3, False, inputs=3 if wide else 1)
     single = [space.load("regular").build(name, 8, stride, 1, False) for _ in range(3)]
     compare_with_one_per_edge(ours, single, (4, 7, 9, 8), wide)
 
 
 @pytest.mark.parametrize("name", regular.SEARCHED)
 def test_wide_operations_are_the_same_operations_one_per_edge(name, float64):
-    ours, single = regular.OPS[name](4, 1, 3, False, True), [regular.OPS[name](4, 1, 1, False) for _ in range(3)]
+    ours, single = regular.OPS[name](4, 1, 3, False, inputs=3), [regular.OPS[name](4, 1, 1, False) for _ in range(3)]
     compare_with_one_per_edge(ours, single, (3, 8, 6, 4), wide=True)
 
 
@@ -72,7 +72,7 @@ def test_an_operation_that_knows_no_wide_maps_is_built_per_edge(float64):
         "mine", {"conv": lambda channels, stride, edges: keras.layers.Conv2D(edges * channels, 3)}, ()
     )
     x = np.random.default_rng(0).normal(size=(2, 5, 5, 8))
-    layer = plain.build("conv", 4, 1, 2, False, wide=True)
+    layer = plain.build("conv", 4, 1, 2, False, inputs=2)
     parts = [single(part) for single, part in zip(layer.layers, np.split(x, 2, -1))]
     np.testing.assert_allclose(layer(x), np.concatenate(parts, -1))
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support import build
-from tfdarts import operations, optimizers, spaces
+from tfdarts import naming, operations, optimizers, spaces
 from tfdarts.layers.edges import MixedEdges
 from tfdarts.spaces.conv.supernet import Supernet
 from tfdarts.strategies.darts import Stop, edges_of
@@ -170,36 +170,11 @@ def test_candidates_that_differ_are_the_full_supernet_with_zeros():
             for column, name in enumerate(names):
                 mixing[kind][row, column] = value = generator.uniform(0.1, 1)
                 whole[kind][row, OPERATIONS.searched.index(name)] = value
-    for cell, other in zip(net.cells, full.cells):
-        copy_edges(cell, other)
-    for name in ("stem", "classifier"):
-        for one, two in zip(getattr(net, name).variables, getattr(full, name).variables):
-            two.assign(one)
+    naming.assign(naming.named(full), naming.read(naming.named(net)))
     x = tf.random.normal((3, 8, 8, 1))
     got = net(x, {kind: tf.constant(table) for kind, table in mixing.items()}, training=False)
     expected = full(x, {kind: tf.constant(table) for kind, table in whole.items()}, training=False)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
-
-
-def copy_edges(cell, other):
-    """Copies a cell's variables into those of one with more operations, edge by edge."""
-    for name in ("preprocess0", "preprocess1"):
-        for one, two in zip(getattr(cell, name).variables, getattr(other, name).variables):
-            two.assign(one)
-    for few, many in zip(cell.edges, other.edges):
-        for name, operation, edges in zip(few.names, few.operations, few.edges):
-            there = many.operations[many.names.index(name)]
-            for one, two in zip(operation.variables, there.variables):
-                if one.shape == two.shape:
-                    two.assign(one)
-                    continue
-                axis = next(k for k, (a, b) in enumerate(zip(one.shape, two.shape)) if a != b)
-                count, size = len(many.targets), two.shape[axis] // len(many.targets)
-                parts = np.split(np.array(two.value), count, axis)
-                for edge, part in zip(edges, np.split(np.array(one.value), len(edges), axis)):
-                    assert part.shape[axis] == size
-                    parts[edge] = part
-                two.assign(np.concatenate(parts, axis))
 
 
 def test_a_search_over_candidates_that_differ(capsys):

@@ -81,7 +81,9 @@ def test_a_supernet_whose_edges_differ_with_dropout_behind_skip_connections(form
             if layer.drops in layer.names:
                 edges = layer.edges[layer.names.index(layer.drops)]
                 seed = (c << 48) + (source << 40)
-                places[seed] = [f"cells/{c}/edges/({layer.targets[edge]},{source})" for edge in edges]
+                states = (0, 1) if cell.inputs_together and source == 1 else (source,)
+                every = [f"cells/{c}/edges/({target},{state})" for state in states for target in layer.targets]
+                places[seed] = [every[edge] for edge in edges]
 
     def stored(shape, probability, seed, dtype):
         wanted = places[int(seed[0])]

@@ -42,8 +42,11 @@ def _operations(edges):
     """The operations on mixed edges: `(edge, name, layer, place, places)`; the edge has one of the layer's parts."""
     found = []
     for name, layer, own in zip(edges.names, edges.operations, edges.edges):
-        shared = hasattr(layer, "narrow") and not edges.wide  # one BatchNorm for all edges
-        found += [(edge, name, layer, *((0, 1) if shared else (place, len(own)))) for place, edge in enumerate(own)]
+        for place, edge in enumerate(own):
+            where = place, len(own)
+            if edges.is_narrow(layer):  # one BatchNorm for all edges of an input
+                where = edge // len(edges.targets), edges.inputs
+            found.append((edge, name, layer, *where))
     return found
 
 
@@ -55,7 +58,9 @@ def named_cell(cell, prefix=""):
         if hasattr(edges, "operations"):
             for part, level in ((edges, ""), (edges.then, "second/")):
                 for edge, name, layer, place, places in _operations(part) if part else ():
-                    where = f"{prefix}edges/({edges.targets[edge]},{source})/{level}{name}/"
+                    first, target = divmod(edge, len(edges.targets))
+                    state = first if cell.inputs_together and source == 1 else source
+                    where = f"{prefix}edges/({edges.targets[target]},{state})/{level}{name}/"
                     result |= _part(where, layer, place, places)
         else:
             for place, entry in enumerate(edges.entries):

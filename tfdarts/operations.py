@@ -61,11 +61,12 @@ class Operations:
     end: tuple = ()
     attention: dict = dataclasses.field(default_factory=dict)
 
-    def build(self, op, channels, stride, edges, affine, wide=False):
+    def build(self, op, channels, stride, edges, affine, inputs=1):
         """Builds the layer for `edges` parallel edges, whether or not the operation knows about parallel edges.
 
         Args:
-            wide: whether the layer will be given one map per edge, edge after edge, instead of one for all.
+            inputs: int, how many maps lie side by side in what the layer will be given, each for its share of the
+                edges: 1 for one that all edges see, `edges` for one map per edge.
 
         Raises:
             OperationsError: if the operation does not exist or builds no Keras layer.
@@ -74,13 +75,17 @@ class Operations:
         if make is None:
             raise OperationsError(f"Operation module {self.name!r} has no {op!r}; it offers {', '.join(self.ops)}.")
         accepted = _accepted(make)
-        parallel = "edges" in accepted and (not wide or "wide" in accepted)
+        parallel = "edges" in accepted and (inputs == 1 or "inputs" in accepted)
         arguments = {"channels": channels, "stride": stride, "affine": affine}
-        arguments |= {"edges": edges, "wide": wide} if parallel else {"edges": 1}
+        arguments |= {"edges": edges, "inputs": inputs} if parallel else {"edges": 1}
         arguments = {name: value for name, value in arguments.items() if name in accepted}
         if parallel:
             return self._layer(op, make(**arguments))
-        return PerEdge([self._layer(op, make(**arguments)) for _ in range(edges)], wide)
+        return PerEdge([self._layer(op, make(**arguments)) for _ in range(edges)], inputs)
+
+    def takes_inputs(self, op):
+        """Whether the layer that `build` gives does the edges of several inputs in one."""
+        return {"edges", "inputs"} <= {*_accepted((self.attention | self.ops)[op])}
 
     def _layer(self, op, layer):
         if not isinstance(layer, keras.layers.Layer):
@@ -102,18 +107,19 @@ class PerEdge(keras.layers.Layer):
 
     Args:
         layers: one per edge.
-        wide: whether the input holds one map per edge.
+        inputs: how many maps lie side by side in the input, each for its share of the edges.
     """
 
-    def __init__(self, layers, wide=False, **kwargs):
+    def __init__(self, layers, inputs=1, **kwargs):
         super().__init__(**kwargs)
-        self.layers, self.wide = tuple(layers), wide
+        self.layers, self.inputs = tuple(layers), inputs
         self.takes_training = "training" in _accepted(layers[0].call)
 
     def call(self, x, weights=None, training=None):
         options = {"training": training} if self.takes_training else {}
         count = len(self.layers)
-        maps = keras.ops.split(x, count, axis=-1) if self.wide else [x] * count
+        parts = keras.ops.split(x, self.inputs, axis=-1) if self.inputs > 1 else [x]
+        maps = [part for part in parts for _ in range(count // self.inputs)]
         results = [layer(y, **options) for layer, y in zip(self.layers, maps)]
         if weights is not None:
             results = [y * tf.cast(weights[edge], y.dtype) for edge, y in enumerate(results)]

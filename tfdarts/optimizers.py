@@ -13,13 +13,14 @@ import tensorflow as tf
 
 def flatten(tensors):
     """Concatenates tensors or variables of any shapes into one vector."""
-    return tf.concat([tf.reshape(tf.convert_to_tensor(t), [-1]) for t in tensors], 0)
+    tensors = [tf.convert_to_tensor(t) for t in tensors]
+    return tf.concat([t if t.shape.rank == 1 else tf.reshape(t, [-1]) for t in tensors], 0)
 
 
 def unflatten(vector, like):
     """Cuts a vector into tensors with the shapes of `like`."""
     parts = tf.split(vector, [math.prod(t.shape) for t in like])
-    return [tf.reshape(part, t.shape) for part, t in zip(parts, like)]
+    return [part if t.shape.rank == 1 else tf.reshape(part, t.shape) for part, t in zip(parts, like)]
 
 
 def clip_factor(norm, max_norm):

@@ -16,6 +16,7 @@ class Cell(keras.layers.Layer):
         outgoing: tuple with one tuple of layers for every state that has outgoing edges, in the order of the states
             (0 and 1 the inputs, 2 + i node i). Each layer maps the state to a list of pairs: the nodes that edges
             lead to, a tuple in ascending order, and a map of the results of these edges, edge after edge.
+        inputs_together: whether the layers of state 1 are given both inputs, side by side.
         concat: states whose concatenation is the output.
         num_nodes: int.
         preprocess0, preprocess1: layers that the inputs go through, to maps of one size and `channels`.
@@ -24,8 +25,8 @@ class Cell(keras.layers.Layer):
 
     Call arguments:
         s0, s1: outputs of the two cells before, `(batch, height, width, channels_in)`.
-        weights: what the layers of each state take as their weights, one item per state, and last what the bottleneck
-            takes, if there is one; None for nothing.
+        weights: what the layers take as their weights, one item per layer, and last what the bottleneck takes, if
+            there is one; None for nothing.
         masks: likewise for drop-path; None for nothing.
         skip_dropout: what `MixedEdges` takes, the draw being the cell's; None for nothing.
 
@@ -36,7 +37,17 @@ class Cell(keras.layers.Layer):
     functions = None  # `cell_functions.CellFunctions` that it runs by, if any
 
     def __init__(
-        self, channels, outgoing, concat, num_nodes, preprocess0, preprocess1, bottleneck=None, kind=None, **kwargs
+        self,
+        channels,
+        outgoing,
+        concat,
+        num_nodes,
+        preprocess0,
+        preprocess1,
+        bottleneck=None,
+        kind=None,
+        inputs_together=False,
+        **kwargs,
     ):
         super().__init__(dtype=of_container(), **kwargs)
         self.preprocess0, self.preprocess1 = preprocess0, preprocess1
@@ -44,7 +55,7 @@ class Cell(keras.layers.Layer):
         self.edges = tuple(layer for layers in outgoing for layer in layers)
         self.sources = tuple(source for source, layers in enumerate(outgoing) for _ in layers)
         self.concat, self.num_nodes, self.channels = tuple(concat), num_nodes, channels
-        self.bottleneck, self.kind = bottleneck, kind
+        self.bottleneck, self.kind, self.inputs_together = bottleneck, kind, inputs_together
 
     def build(self, s0_shape, s1_shape):
         pass  # its layers are built when they are called; without this Keras traces the whole cell once more for it
@@ -69,20 +80,28 @@ class Cell(keras.layers.Layer):
             if source >= 2:
                 led_to = any(source - 2 in targets for targets in pending)
                 states.append(complete(source - 2, pending, self.channels) if led_to else None)
-            for edges in (layer for layer, start in zip(self.edges, self.sources) if start == source):
-                options = {} if weights is None else {"weights": weights[source]}
+            for place in (place for place, start in enumerate(self.sources) if start == source):
+                together = self.inputs_together and source == 1
+                state = side_by_side(states) if together else states[source]
+                options = {} if weights is None else {"weights": weights[place]}
                 if masks is not None:
                     options["masks"] = masks
                 if skip_dropout is not None:
                     draw, probability = skip_dropout
                     options["skip_dropout"] = draw + tf.constant([source << 40, 0], tf.int64), probability
-                for targets, wide in edges(states[source], training=training, **options):
+                for targets, wide in self.edges[place](state, training=training, **options):
                     pending.setdefault(targets, []).append(wide)
-        output = tf.concat([states[i] for i in self.concat], axis=-1)
+        output = side_by_side([states[i] for i in self.concat])
         if self.bottleneck is None:
             return output
         options = {} if weights is None else {"weights": weights[-1]}
         return tf.add_n([wide for _, wide in self.bottleneck(output, training=training, **options)])
+
+
+def side_by_side(maps):
+    """Concatenates maps of one shape along the channels; stacked, for one kernel back instead of one for each."""
+    *size, channels = maps[0].shape[1:]
+    return tf.reshape(tf.stack(maps, -2), [-1, *size, len(maps) * channels])
 
 
 def complete(node, pending, channels):

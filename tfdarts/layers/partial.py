@@ -43,13 +43,14 @@ class PartialEdges(keras.layers.Layer):
         pass  # its layers are built when they are called, as in `Cell`
 
     def call(self, x, weights, training=None, **options):
+        weights = tf.convert_to_tensor(weights)
         inside, behind = weights[: self.count], weights[self.count :]
         seen = self.channels // self.share
         seen, rest = tf.split(x, [seen, self.channels - seen], -1)
         mixed = self._on_all_edges(self.inner(seen, inside, training=training, **options))
         passed = self._passed(rest)
         if self.then is None:
-            return [(self.targets, self._shuffled(mixed, passed, *behind))]
+            return [(self.targets, self._shuffled(mixed, passed, *tf.unstack(behind)))]
         return self.then(self._shuffled(mixed, passed), behind, training=training)
 
     def _on_all_edges(self, mixed):

@@ -85,7 +85,8 @@ class SampledEdges(keras.layers.Layer):
         return [[next(pieces) for _ in own] for own in self.shapes[row]]
 
     def call(self, x, weights, training=None):
-        table = tf.stack(weights[: self.count], 1)
+        weights = tf.convert_to_tensor(weights)
+        table = tf.transpose(weights[: self.count])
         indices = tf.argmax(table, -1, output_type=tf.int32)
         drawn = tf.reduce_sum(table * tf.one_hot(indices, self.count, dtype=table.dtype), -1, keepdims=True)
         edges = zip(self.candidates, self.vectors, self.shapes, tf.unstack(indices), tf.unstack(drawn))

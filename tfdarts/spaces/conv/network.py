@@ -42,7 +42,7 @@ def fixed_edges(operations, genotype, channels, reduction, drop_skips=True):
         layers = []
         for (op, attention), ks in uses.items():
             operation = operations.build(op, channels, stride, len(ks), True)
-            behind = operations.build(attention, channels, 1, len(ks), True, wide=True) if attention else None
+            behind = operations.build(attention, channels, 1, len(ks), True, inputs=len(ks)) if attention else None
             spared = op == "skip_connect" and not (drop_skips and stride == 2)
             spared = spared or attention in ("Identity", "skip_connect")
             targets = [nodes[k] for k in ks]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdarts.genotype import NONE
 from tfdarts.layers import choices
 from tfdarts.layers.cell import Cell
 from tfdarts.layers.choices import heaviest
@@ -149,27 +150,41 @@ class Supernet(keras.Model):
             raise ValueError(f"`multiplier` must be from 1 to nodes ({nodes}). Received: {multiplier}.")
         self.operations, self.nodes, self.multiplier = operations, nodes, multiplier
         self.choices = self._choices(candidates or {})
+        self.together = {kind: self._inputs_together(self.choices[kind], edges) for kind in ("normal", "reduce")}
         self.stem = STEMS[stem](stem_multiplier * channels, name="stem")
         cells = []
         for index, (width, reduction, before) in enumerate(plan(layers, channels)):
             table = self.choices["reduce" if reduction else "normal"]
-            outgoing = []
+            together, outgoing = self.together["reduce" if reduction else "normal"], []
             for source, (targets, rows) in enumerate(edge_rows(nodes)):
-                then, stride = None, 2 if reduction and source < 2 else 1
+                options, stride = {}, 2 if reduction and source < 2 else 1
+                own = [table[row].candidates for row in rows]
                 if operations.after:
                     behind = [operations.after] * len(targets)
-                    then = MixedEdges(operations, behind, width, 1, targets, wide=True)
-                own = [table[row].candidates for row in rows]
-                outgoing.append((edges(operations, own, width, stride, targets, then=then),))
+                    options["then"] = MixedEdges(operations, behind, width, 1, targets, inputs=len(targets))
+                if together and source == 0:
+                    outgoing.append(())
+                    continue
+                if together and source == 1:
+                    own, options["inputs"] = 2 * own, 2
+                outgoing.append((edges(operations, own, width, stride, targets, **options),))
             concat, end = range(2 + nodes - multiplier, 2 + nodes), None
             if operations.end:
-                end = MixedEdges(operations, [operations.end], multiplier * width, 1, (0,), wide=True)
+                end = MixedEdges(operations, [operations.end], multiplier * width, 1, (0,))
             larger = before or (index == 0 and self.stem.reduces)  # the first input, than the second
             inputs = (operations.preprocess(width, halve, False) for halve in (larger, False))
-            cells.append(Cell(width, outgoing, concat, nodes, *inputs, end, kind=reduction, name=f"cell_{index}"))
+            cell = Cell(width, outgoing, concat, nodes, *inputs, end, reduction, together, name=f"cell_{index}")
+            cells.append(cell)
         self.cells = tuple(cells)
         self.cell_is_reduction = tuple(reduction for _, reduction, _ in plan(layers, channels))
         self.classifier = Linear(classes, name="classifier")
+
+    def _inputs_together(self, table, edges):
+        """Whether one layer has the edges of both inputs of a cell, which makes fewer and larger kernels."""
+        rows = [row for _, rows in edge_rows(self.nodes)[:2] for row in rows]
+        names = {table[row].candidates for row in rows}
+        alike = len(names) == 1 and all(op == NONE or self.operations.takes_inputs(op) for op in names.pop())
+        return alike and getattr(edges, "takes_inputs", False) and not self.operations.after
 
     def _choices(self, candidates):
         """The choices that make its architecture: table of mixing weights to a tuple of `Choice`."""
@@ -203,7 +218,7 @@ class Supernet(keras.Model):
         return self.classifier(tf.reduce_mean(s1, [1, 2]))
 
     def _by_source(self, mixing, kind):
-        """Splits the tables of a kind of cell by state, then by candidate; done once for all cells of the kind."""
+        """Splits the tables of a kind of cell by layer, `(columns, edges)`; done once for all its cells."""
         columns = [mixing[kind]] + ([mixing[kind + "_after"]] if self.operations.after else [])
         if self.edge_normalization:
             edges = edge_weights(mixing[kind + "_inputs"])[:, None]
@@ -211,9 +226,12 @@ class Supernet(keras.Model):
             columns += [] if self.operations.after else [edges]
         table = tf.concat(columns, 1) if len(columns) > 1 else columns[0]
         rows = [rows for _, rows in edge_rows(self.nodes)]
-        ordered = tf.gather(table, [row for group in rows for row in group])
-        weights = [tf.unstack(part, axis=1) for part in tf.split(ordered, [len(group) for group in rows])]
-        return weights + [tf.unstack(mixing[kind + "_end"], axis=1)] if self.operations.end else weights
+        if self.together[kind]:
+            rows = [rows[0] + rows[1], *rows[2:]]
+        ordered, columns = np.array([row for group in rows for row in group]), np.arange(table.shape[1])
+        by_column = tf.gather(tf.reshape(table, [-1]), ordered * len(columns) + columns[:, None])
+        weights = tf.split(by_column, [len(group) for group in rows], axis=1)
+        return weights + [tf.transpose(mixing[kind + "_end"])] if self.operations.end else weights
 
     def genotype(self, mixing, choose=strongest):
         """The `ConvGenotype` that mixing weights stand for, attention being each edge's and each cell's heaviest.

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfdarts.operations import Operations
-from tfdarts.ops.common import BatchNorm, Convolving, fan_in_uniform, per_channel
+from tfdarts.ops.common import BatchNorm, Convolving, fan_in_uniform, scale_of
 from tfdarts.ops.regular import Identity, Pool, Zero
 from tfdarts.spaces.nb201.genotype import OPERATIONS as NAMES
 
@@ -23,7 +23,7 @@ class ReLUConvBN(Convolving):
     `(batch, height, width, edges * channels)`, edge after edge.
     """
 
-    prepare_key = "relu"
+    preparations, takes_scale = (("relu", tf.nn.relu),), True
 
     def __init__(self, size, channels, edges, affine, **kwargs):
         super().__init__(**kwargs)
@@ -43,7 +43,7 @@ class ReLUConvBN(Convolving):
     def apply(self, prepared, weights=None, training=None):
         y = self.convolve(prepared, "conv", training)
         y = y if self.affine else y + self.bias
-        return self.bn(y, scale=None if weights is None else per_channel(weights, self.channels), training=training)
+        return self.bn(y, scale=scale_of(weights, self.channels, self.edges), training=training)
 
     def call(self, x, weights=None, training=None):
         return self.apply(self.prepare(x), weights, training)

@@ -28,8 +28,8 @@ def outgoing_rows():
 
 
 def by_source(table):
-    """Splits a table of mixing weights by the nodes 0, 1, 2 that edges leave, then by column, as the cells take it."""
-    return [tf.unstack(tf.gather(table, rows), axis=1) for _, rows in outgoing_rows()]
+    """Splits a table of mixing weights by the nodes 0, 1, 2 that edges leave: `(columns, edges)` each."""
+    return [tf.transpose(tf.gather(table, rows)) for _, rows in outgoing_rows()]
 
 
 class Nb201Supernet(keras.Model):
