@@ -18,14 +18,13 @@ The searched operations can also be built for several `inputs`, whose maps lie s
 share of the edges, those of the first input first; with as many inputs as edges, each edge has a map of its own.
 """
 
-import functools
-
 import keras
 import tensorflow as tf
 from tfdarts.ops.common import (
     BatchNorm,
     Convolving,
     FactorizedReduce,
+    grid,
     prepare,
     scale_edges,
     scale_of,
@@ -82,7 +81,7 @@ class Pool(keras.layers.Layer):
     def narrow(self, x, training=None):
         y = tf.nn.pool(x, [3, 3], self.kind, padding="SAME")
         if self.stride == 2:  # symmetric padding puts the windows at even places; `"SAME"` at stride 2 would not
-            y = y[:, ::2, ::2]
+            y = grid(y)
         return self.bn(y, training=training) if self.bn else y
 
     def call(self, x, weights=None, training=None):
@@ -101,11 +100,6 @@ class Identity(keras.layers.Layer):
 
     def call(self, x, weights=None, training=None):
         return spread(x, weights, self.edges, self.inputs)
-
-
-def relu_copies(operation, x):
-    """ReLU, then a copy for each edge: where separable and dilated convolutions begin."""
-    return operation.arrange(tf.nn.relu(x), lambda x: tile_edges(x, operation.edges, operation.inputs))
 
 
 class SepConv(Convolving):
@@ -133,7 +127,7 @@ class SepConv(Convolving):
 
     @property
     def preparations(self):
-        return ((("relu", self.edges), functools.partial(relu_copies, self)),)
+        return self.relu, self.copies
 
     def apply(self, prepared, weights=None, training=None):
         y = self.convolve_depthwise(prepared, "depthwise_1", training, self.stride)
@@ -174,11 +168,12 @@ class DilConv(Convolving):
 
     @property
     def preparations(self):
-        copies = ("relu", self.edges), functools.partial(relu_copies, self)
-        return copies, ("dilated", lambda copied: self.arrange(copied, self._layout))
+        if self.stride == 2:
+            return self.relu, self.grids, ("even", lambda grids: grids[0]), self.copies
+        return self.relu, self.copies, ("dilated", lambda x: self.arrange(x, self._layout))
 
     def _layout(self, x):
-        return x[:, ::2, ::2] if self.stride == 2 else tf.space_to_batch(x, [2, 2], self.crops)
+        return tf.space_to_batch(x, [2, 2], self.crops)
 
     @property
     def finish_key(self):

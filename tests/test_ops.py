@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tfdarts.ops import regular
-from tfdarts.ops.common import FactorizedReduce, ReLUConvBN, grouped_conv
+from tfdarts.ops.common import FactorizedReduce, ReLUConvBN, depthwise, grid, grouped_conv
 
 from tests.support import reference
 
@@ -165,3 +165,44 @@ def test_grouped_conv_has_its_gradient_with_and_without_onednn():
     program = "import tests.test_ops as t; t.check_grouped_conv()"
     environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": other}
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True)
+
+
+@pytest.mark.parametrize("dtype,tolerance", [("float32", 1e-4), ("float64", 1e-10)])
+@pytest.mark.parametrize("size", [3, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_convolutions_are_sums_over_their_taps(size, stride, dtype, tolerance):
+    """Values, gradients and second derivatives: which library has which of them is chosen by size and type."""
+    draw = np.random.default_rng(size).normal
+    x, kernel = tf.constant(draw(size=(2, 6, 5, 3)), dtype), tf.constant(draw(size=(size, size, 3, 1)), dtype)
+    cotangent, half = tf.constant(draw(size=(2, -(-6 // stride), -(-5 // stride), 3)), dtype), size // 2
+
+    def by_taps(x, kernel, stride):
+        padded, result = tf.pad(x, [[0, 0], [half, half], [half, half], [0, 0]]), 0.0
+        for i in range(size):
+            for j in range(size):
+                result += padded[:, i : i + 6 : stride, j : j + 5 : stride] * kernel[i, j, :, 0]
+        return result
+
+    def derivatives(convolution):
+        with tf.GradientTape() as outer:
+            outer.watch([x, kernel])
+            with tf.GradientTape() as inner:
+                inner.watch([x, kernel])
+                y = convolution(x, kernel, stride)
+                total = tf.reduce_sum(y * y * cotangent)
+            first = inner.gradient(total, [x, kernel])
+            squares = sum(tf.reduce_sum(g * g) for g in first)
+        return [y, *first, *outer.gradient(squares, [x, kernel])]
+
+    expected = derivatives(by_taps)
+    for ours in (derivatives(depthwise), tf.function(derivatives, autograph=False)(depthwise)):
+        for got, wanted in zip(ours, expected):
+            np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance * np.max(np.abs(wanted)))
+
+
+@pytest.mark.parametrize("height,width", [(4, 6), (5, 4), (4, 5), (5, 7)])
+def test_grids_are_every_second_row_and_column(height, width):
+    x = tf.random.stateless_normal((2, height, width, 3), [0, 0])
+    padded = tf.pad(x, [[0, 0], [0, 1], [0, 1], [0, 0]])[:, : height + height % 2, : width + width % 2]
+    np.testing.assert_array_equal(grid(x), x[:, ::2, ::2])
+    np.testing.assert_array_equal(grid(x, 1), padded[:, 1::2, 1::2])

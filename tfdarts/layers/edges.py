@@ -116,32 +116,35 @@ class MixedEdges(keras.layers.Layer):
             narrow: for each operation, whether its result is the same for all edges of an input.
 
         Returns:
-            For each column `(edges, channels)`, and for the narrow operations, one after the other, what they weigh on
-            each edge, 0 where it cannot carry them; of a column that only these need, None may be given.
+            For each column `(edges * channels,)`, or where edges differ in their candidates `(edges, channels)`; and
+            for the narrow operations, one after the other, what they weigh on each edge, 0 where it cannot carry them.
+            Of a column that only these need, None may be given.
         """
         spread = tf.tile(tf.expand_dims(weights, 2), [1, 1, self.channels])
         own = [k for k, is_narrow in enumerate(narrow) if is_narrow]
         first, last, whole = (self.columns[own[0]][0], self.columns[own[-1]][0], len(own)) if own else (0, 0, 0)
         if len(self.candidates) == 1 and whole and last - first + 1 == whole:  # one piece, which costs least
             pieces = tf.split(spread, [1] * first + [whole] + [1] * (weights.shape[0] - 1 - last))
-            rows = [tf.reshape(piece, spread.shape[1:]) for piece in pieces[:first] + pieces[first + 1 :]]
+            rows = [tf.reshape(piece, [-1]) for piece in pieces[:first] + pieces[first + 1 :]]
             return rows[:first] + [None] * whole + rows[first:], pieces[first]
         rows, nothing = tf.unstack(spread), tf.zeros_like(spread[0, 0])
         scales = []
         for k in own:
             columns = dict(zip(self.edges[k], self.columns[k]))
             scales += [rows[columns[e]][e] if e in columns else nothing for e in range(weights.shape[1])]
+        if len(self.candidates) == 1:
+            rows = [tf.reshape(row, [-1]) for row in rows]
         return rows, tf.stack(scales) if scales else None
 
     def _on_its_edges(self, rows, k):
         """The mixing weights of operation k on the edges that may carry it, edge after edge.
 
         Args:
-            rows: for each column `(edges,)`, or spread over the channels, `(edges, channels)`.
+            rows: for each column `(edges,)`, or what `_by_channel` gave.
         """
         edges, columns = self.edges[k], self.columns[k]
         if len(self.candidates) == 1:
-            return tf.reshape(rows[columns[0]], [-1])
+            return rows[columns[0]]
         return tf.reshape(tf.stack([rows[column][e] for e, column in zip(edges, columns)]), [-1])
 
     def _mix(self, maps, scales):

@@ -122,8 +122,12 @@ class FactorizedReduce(common.FactorizedReduce):
     def add_kernel(self, name, shape, fan_in):
         setattr(self, name, self.add_weight(name=name, shape=shape, initializer="he_normal"))
 
+    @property
+    def preparations(self):
+        return (self.grids,)
+
     def call(self, x, training=None):
-        return self.reduce(x, training=training)
+        return self.apply(common.prepare(self, x), training=training)
 
 
 class PooledLinear(keras.layers.Layer):
