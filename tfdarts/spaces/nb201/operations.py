@@ -1,9 +1,7 @@
 """The operations of NAS-Bench-201 on parallel edges, all of stride 1, under the contract of `ops.regular`."""
 
-import tensorflow as tf
-
 from tfdarts.operations import Operations
-from tfdarts.ops.common import BatchNorm, Convolving, fan_in_uniform, scale_of
+from tfdarts.ops.common import BatchNorm, Convolving, fan_in_uniform, prepare, scale_of
 from tfdarts.ops.regular import Identity, Pool, Zero
 from tfdarts.spaces.nb201.genotype import OPERATIONS as NAMES
 
@@ -23,7 +21,7 @@ class ReLUConvBN(Convolving):
     `(batch, height, width, edges * channels)`, edge after edge.
     """
 
-    preparations, takes_scale = (("relu", tf.nn.relu),), True
+    takes_scale = True
 
     def __init__(self, size, channels, edges, affine, **kwargs):
         super().__init__(**kwargs)
@@ -37,8 +35,9 @@ class ReLUConvBN(Convolving):
             self.bias = self.add_weight(name="bias", shape=(wide,), initializer=fan_in_uniform(fan_in))
         self.bn.build((*shape[:-1], wide))
 
-    def prepare(self, x):
-        return tf.nn.relu(x)
+    @property
+    def preparations(self):
+        return (self.relu,)
 
     def apply(self, prepared, weights=None, training=None):
         y = self.convolve(prepared, "conv", training)
@@ -46,7 +45,7 @@ class ReLUConvBN(Convolving):
         return self.bn(y, scale=scale_of(weights, self.channels, self.edges), training=training)
 
     def call(self, x, weights=None, training=None):
-        return self.apply(self.prepare(x), weights, training)
+        return self.apply(prepare(self, x), weights, training)
 
 
 OPERATIONS = Operations(
