@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfdarts import collectives
+from tfdarts.backend import on_cpu
 from tfdarts.precision import exact_type, of_container
 
 BN_MOMENTUM = 0.9  # Keras's convention; PyTorch calls the same thing 0.1
@@ -126,12 +127,6 @@ def grid(x, start=0):
     return tf.reshape(taken, [-1, height, width, channels])
 
 
-@functools.cache
-def _on_cpu():
-    with tf.init_scope():
-        return not tf.config.list_logical_devices("GPU")
-
-
 def _depthwise_by_two_libraries(x, kernel):
     """Depthwise convolution of stride 1 with "SAME" padding, of which the kernel's gradient is not oneDNN's.
 
@@ -161,7 +156,7 @@ def depthwise(x, kernel, stride=1):
     """Depthwise convolution with `kernel_size // 2` zeros on every side, also at stride 2 (`"SAME"` would differ)."""
     size = kernel.shape[0]
     if stride == 1:
-        if size > 3 and x.dtype == tf.float32 and _on_cpu():
+        if size > 3 and x.dtype == tf.float32 and on_cpu():
             return _depthwise_by_two_libraries(x, kernel)
         return tf.nn.depthwise_conv2d(x, kernel, [1, 1, 1, 1], "SAME")
     return tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], symmetric_padding(kernel))

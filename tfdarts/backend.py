@@ -26,6 +26,13 @@ def _refuse(sentence):
     raise ImportError(sentence)
 
 
+def on_cpu():
+    """Whether the processor computes, there being no GPU: some operations have a form that is faster on either."""
+    import tensorflow as tf
+
+    return not tf.config.list_logical_devices("GPU")
+
+
 def prepare():
     """Sets what TensorFlow and Keras must know before they are imported, and imports them.
 

@@ -5,12 +5,13 @@ section 2.1), with the highway bypass of Zilly et al. 2017 (arXiv:1607.03474). S
 before the batch, if any, are cells that run side by side with kernels of their own.
 """
 
+import math
+
 import tensorflow as tf
 
-from tfdarts import collectives
 from tfdarts.genotype import NONE
 from tfdarts.layers.choices import heaviest
-from tfdarts.ops.common import BN_EPSILON, BN_MOMENTUM
+from tfdarts.ops.common import BN_EPSILON, BN_MOMENTUM, batch_norm
 from tfdarts.precision import exact_type
 
 LONGEST = 25.0  # norm of a last state that is carried on
@@ -55,26 +56,23 @@ class MixedNodes:
 
     def __init__(self, weights, table, activations):
         names = dict.fromkeys(name for choice in table for name in choice.candidates if name != NONE)
-        self.columns = {name: _column(weights, table, name) for name in names}
-        self.total = tf.add_n(list(self.columns.values()))
-        self.activations = activations
+        columns = [_column(weights, table, name) for name in names]
+        columns = tf.stack([*columns, tf.add_n(columns)])[..., None, None]
+        nodes = range(math.isqrt(2 * len(table)))
+        self.columns = tf.split(columns, [1 + node for node in nodes], 1)  # here, not anew in each step
+        self.activations = [activations[name] for name in names]
 
     def __call__(self, states, masked, kernel):
-        count = len(states)
-        first = count * (count - 1) // 2
-        shape = (*states[0].shape[:-2], count, -1, states[0].shape[-1])
-
-        def weigh(column, x):  # one mixing weight per earlier state
-            return column[first : first + count, None, None] * tf.reshape(x, shape)
-
-        gates = tf.matmul(tf.concat(masked, -2), kernel)  # one product for all earlier states
-
-        def mixture(a):
-            return tf.add_n([weigh(column, self.activations[name](a)) for name, column in self.columns.items()])
-
+        count, (batch, units) = len(states), tf.unstack(tf.shape(states[0])[-2:])
+        *columns, total = tf.unstack(self.columns[count - 1])  # a mixing weight for each earlier state
+        stacked = tf.stack(states, -3)
+        gates = stacked if masked is states else tf.stack(masked, -3)
+        gates = tf.matmul(tf.reshape(gates, [*states[0].shape[:-2], -1, units]), kernel)  # all in one product
+        gates = tf.reshape(gates, [*states[0].shape[:-2], count, batch, 2 * units])
         c, a = tf.split(gates, 2, -1)
-        state = weigh(self.total, tf.concat(states, -2))
-        return tf.reduce_sum(state + tf.reshape(tf.sigmoid(c), shape) * (mixture(a) - state), -3)
+        mixture = tf.add_n([column * function(a) for column, function in zip(columns, self.activations)])
+        state = total * stacked
+        return tf.reduce_sum(state + tf.sigmoid(c) * (mixture - state), -3)
 
 
 def _column(weights, table, name):
@@ -98,18 +96,19 @@ def normalized(x, statistics, training):
     Returns:
         The normalised `x`, and in training the batch's mean and unbiased variance, shaped like `statistics`, else None.
     """
-    dtype, x = x.dtype, tf.cast(x, exact_type(x.dtype))
+    exact = exact_type(x.dtype)
     if not training:
         mean, variance = tf.unstack(tf.expand_dims(statistics, -2))
-        return tf.cast((x - mean) * tf.math.rsqrt(variance + BN_EPSILON), dtype), None
-    if collectives.replicas() > 1:
-        mean, variance, count = collectives.moments(x, [x.shape.rank - 2])
-    else:
-        mean = tf.reduce_mean(x, -2, keepdims=True)
-        variance = tf.reduce_mean(tf.square(x - mean), -2, keepdims=True)
-        count = tf.cast(tf.shape(x)[-2], x.dtype)
-    moments = tf.squeeze(tf.stack([mean, variance * (count / tf.maximum(count - 1, 1))]), -2)
-    return tf.cast((x - mean) * tf.math.rsqrt(variance + BN_EPSILON), dtype), tf.stop_gradient(moments)
+        return tf.cast((tf.cast(x, exact) - mean) * tf.math.rsqrt(variance + BN_EPSILON), x.dtype), None
+    *ahead, _, units = x.shape
+    channels, rank = math.prod(ahead) * units, x.shape.rank
+    first = [rank - 2, *range(rank - 2), rank - 1]  # the batch before all other axes, which are channels then
+    y = tf.reshape(x if rank == 2 else tf.transpose(x, first), [-1, 1, 1, channels])
+    y, *moments = batch_norm(y, tf.ones([channels], exact), tf.zeros([channels], exact))
+    y = tf.reshape(y, [-1, *ahead, units])
+    back = [*range(1, rank - 1), 0, rank - 1]
+    moments = tf.reshape(tf.stack(moments), [2, *ahead, units])
+    return y if rank == 2 else tf.transpose(y, back), tf.stop_gradient(moments)
 
 
 def moving(statistics, moments):
@@ -139,14 +138,16 @@ def cell_states(h, gates, kernels, node, normalize=None, mask=None, start=tf.tan
     Returns:
         A list of `nodes + 1` states, and their moments (`(nodes + 1, ...)`; None where `normalize` gave none).
     """
-    states, masked, moments = [], [], []
+    states, moments = [], []
+    masked = states if mask is None else []
 
     def add(state):
         if normalize is not None:
             state, moment = normalize(len(states), state)
             moments.append(moment)
         states.append(state)
-        masked.append(state if mask is None else state * mask)
+        if mask is not None:
+            masked.append(state * mask)
 
     add(highway(h, gates, start))
     for kernel in tf.unstack(kernels) if tf.is_tensor(kernels) else kernels:

@@ -5,6 +5,8 @@ import typing
 import keras
 import tensorflow as tf
 
+from tfdarts.backend import on_cpu
+
 TRAIN, VALID = 0, 1  # which of a search's two batches a pass is on
 
 
@@ -110,5 +112,14 @@ class Task(keras.layers.Layer):
 
 
 def cross_entropy(logits, labels):
-    """Mean negative log likelihood."""
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+    """Mean negative log likelihood.
+
+    In deterministic mode TensorFlow's own function goes several times over the logits instead of taking the fused
+    kernel, for that is not deterministic on a GPU. On the CPU it is.
+    """
+    if on_cpu():
+        logits, labels = tf.reshape(logits, [-1, logits.shape[-1]]), tf.reshape(labels, [-1])
+        losses = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels).loss
+    else:
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    return tf.reduce_mean(losses)

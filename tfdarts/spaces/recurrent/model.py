@@ -126,5 +126,6 @@ class LanguageModel(keras.Model):
         raw, (hidden, *statistics) = recurrent.unroll(step, gates, (hidden, *statistics))
         dropped = raw * masks["dropout"] if "dropout" in masks else raw
         logits = tf.matmul(tf.reshape(dropped, [-1, self.units]), embedding, transpose_b=True)
-        logits = tf.cast(logits, self.variable_dtype) + self.bias  # not rounded any more, for a loss follows
+        bias = tf.convert_to_tensor(self.bias)
+        logits = tf.nn.bias_add(tf.cast(logits, bias.dtype), bias)  # not rounded any more, for a loss follows
         return tf.reshape(logits, [time, batch, self.words]), hidden, raw, dropped, statistics
