@@ -133,21 +133,23 @@ def _depthwise_by_two_libraries(x, kernel):
     TensorFlow leaves explicit padding to Eigen, which takes a third of oneDNN's time for that gradient where kernels
     are wider than 3; for the convolution and the gradient of `x` oneDNN is the faster one.
     """
-    same = {"strides": [1, 1, 1, 1], "padding": "SAME"}
-    sides = [side for size in kernel.shape[:2] for side in ((size - 1) // 2, size // 2)]
-    explicit = {"strides": [1, 1, 1, 1], "padding": "EXPLICIT", "explicit_paddings": [0, 0, *sides, 0, 0]}
+    strides, zeros = [1, 1, 1, 1], sum(symmetric_padding(kernel), [])
 
     @tf.custom_gradient
     def convolved(x, kernel):
         def gradient(dy):
-            ops, sizes = tf.raw_ops, tf.shape(x)
-            dx = ops.DepthwiseConv2dNativeBackpropInput(input_sizes=sizes, filter=kernel, out_backprop=dy, **same)
-            dk = ops.DepthwiseConv2dNativeBackpropFilter(
-                input=x, filter_sizes=kernel.shape, out_backprop=dy, **explicit
+            return tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
+                input_sizes=tf.shape(x), filter=kernel, out_backprop=dy, strides=strides, padding="SAME"
+            ), tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
+                input=x,
+                filter_sizes=kernel.shape,
+                out_backprop=dy,
+                strides=strides,
+                padding="EXPLICIT",
+                explicit_paddings=zeros,
             )
-            return dx, dk
 
-        return tf.raw_ops.DepthwiseConv2dNative(input=x, filter=kernel, **same), gradient
+        return tf.nn.depthwise_conv2d(x, kernel, strides, "SAME"), gradient
 
     return convolved(x, kernel)
 

@@ -63,13 +63,12 @@ class MixedNodes:
         self.activations = [activations[name] for name in names]
 
     def __call__(self, states, masked, kernel):
-        count, (batch, units) = len(states), tf.unstack(tf.shape(states[0])[-2:])
+        (*ahead, _, units), count = states[0].shape, len(states)
         *columns, total = tf.unstack(self.columns[count - 1])  # a mixing weight for each earlier state
         stacked = tf.stack(states, -3)
         gates = stacked if masked is states else tf.stack(masked, -3)
-        gates = tf.matmul(tf.reshape(gates, [*states[0].shape[:-2], -1, units]), kernel)  # all in one product
-        gates = tf.reshape(gates, [*states[0].shape[:-2], count, batch, 2 * units])
-        c, a = tf.split(gates, 2, -1)
+        gates = tf.matmul(tf.reshape(gates, [*ahead, -1, units]), kernel)  # all in one product
+        c, a = tf.split(tf.reshape(gates, [*ahead, count, -1, 2 * units]), 2, -1)
         mixture = tf.add_n([column * function(a) for column, function in zip(columns, self.activations)])
         state = total * stacked
         return tf.reduce_sum(state + tf.sigmoid(c) * (mixture - state), -3)
