@@ -39,13 +39,12 @@ def tile_edges(x, edges, inputs=1):
 
 
 def per_channel(weights, channels):
-    """Spreads one mixing weight per edge over the edge's channels: `(..., edges)` to `(..., edges * channels)`."""
-    *rows, edges = weights.shape
-    return tf.reshape(tf.tile(weights[..., None], [1] * (len(rows) + 1) + [channels]), [*rows, edges * channels])
+    """Spreads one mixing weight per edge over the edge's channels: `(edges,)` to `(edges * channels,)`."""
+    return tf.reshape(tf.tile(weights[:, None], [1, channels]), [-1])
 
 
 def scale_of(weights, channels, edges):
-    """The scale of a wide map's channels: mixing weights `(edges,)`, or such as are spread already; or None."""
+    """The scale of a wide map's channels, by `weights` of `(edges,)`, or already `(edges * channels,)`, or None."""
     return weights if weights is None or weights.shape[0] == edges * channels else per_channel(weights, channels)
 
 
@@ -300,7 +299,7 @@ class Convolving(keras.layers.Layer):
 
     @property
     def relu(self):
-        return "relu", lambda x: self.arrange(tf.nn.relu(x), lambda x: x)
+        return ("relu", type(self).arrange), lambda x: self.arrange(tf.nn.relu(x), lambda x: x)
 
     @property
     def copies(self):
@@ -390,12 +389,12 @@ class FactorizedReduce(Convolving):
     def call(self, x, weights=None, training=None):
         return self.apply(prepare(self, x), weights, training)
 
-    def apply(self, grids, weights=None, training=None):
-        """What follows the ReLU."""
-        parts = [self.convolve(x, name, training) for x, name in zip(grids, ("conv_1", "conv_2"))]
+    def apply(self, prepared, weights=None, training=None):
+        """What follows the `preparations`."""
+        parts = [self.convolve(x, name, training) for x, name in zip(prepared, ("conv_1", "conv_2"))]
         height, width = parts[0].shape[1:3]
         parts = [tf.reshape(y, [-1, height, width, self.edges, half]) for y, half in zip(parts, self.halves)]
-        equal = self.halves[0] == self.halves[1]  # stacked, that is one kernel back instead of two
+        equal = self.halves[0] == self.halves[1]  # stacked: one kernel in the gradient instead of two
         y = tf.stack(parts, -2) if equal else tf.concat(parts, -1)
         y = tf.reshape(y, [-1, height, width, self.edges * self.channels])
         return self.bn(y, scale=scale_of(weights, self.channels, self.edges), training=training)

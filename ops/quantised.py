@@ -154,8 +154,8 @@ def convolution(x, kernel, ranges, multiplier, geometry):
     Args:
         x: `(batch, height, width, edges_in * channels_in)`.
         kernel: `(h, w, channels_in, edges * channels)`, or depthwise `(h, w, edges * channels_in, 1)`.
-        ranges: least and greatest value of the input, `(2, edges, 1)`, or `(2, 1, 1)` for all of it; gradients flow
-            into them.
+        ranges: least and greatest value of the input, `(2, maps, 1)` for the maps that lie in it, or `(2, 1, 1)`;
+            gradients flow into them.
         multiplier: `Multiplier`.
         geometry: `Geometry`; its `edges` are the kernel's.
 

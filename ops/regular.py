@@ -1,10 +1,10 @@
 """DARTS's own operations (Liu et al. 2019, arXiv:1806.09055, sections 2.1 and 3.1.1), and two of NASNet's.
 
-Every layer obeys the contract `layer(x, weights=None, training=None)` with results edge after edge. Two optional
-methods let the cell share work between the operations that leave one state:
+Every layer obeys the contract `layer(x, weights=None, training=None)` with results edge after edge. Three optional
+attributes let the cell share work between the operations that leave one state:
 
-* `narrow(x, training)`: the result of an operation that is the same for all its edges, `(..., channels)`. The cell
-  computes it once and mixes it into the edges.
+* `narrow(x, training)`: the result of an operation that is the same for all edges of an input, `(..., inputs *
+  channels)`. The cell computes it once and mixes it into the edges.
 * `preparations` and `apply(prepared, weights, training)`, which together are the call (`common.prepare`): what comes
   before the first weight (ReLU and copies for the edges, the layout for dilation), functions that follow each other,
   each with a key by which the cell knows that another operation does the same.
@@ -177,7 +177,7 @@ class DilConv(Convolving):
 
     @property
     def finish_key(self):
-        """`"dilated"` where the result stays in the layout: with even sizes, for then no row of it is cut off."""
+        """`"dilated"` where the result stays in the layout: with even sizes. Odd ones have rows of padding in it."""
         return "dilated" if self.stride == 1 and self.crops == [[0, 0], [0, 0]] else None
 
     def finish(self, y):

@@ -1,5 +1,6 @@
 """`--ops approximate`: layers, ranges, options, networks."""
 
+import dataclasses
 import json
 
 import keras
@@ -12,6 +13,7 @@ from tests.support import reference
 from tfdarts import approximation as under_multipliers
 from tfdarts import operations as space
 from tfdarts import saving as saved
+from tfdarts.layers.edges import MixedEdges
 from tfdarts.operations import OperationsError
 from tfdarts.spaces.conv import network as evalnet
 from tfdarts.spaces.conv.genotype import ConvGenotype
@@ -278,3 +280,16 @@ def test_command_lines(tmp_path, command):
     assert lines[1].keys() >= {"new_statistics_accuracy_percent", "finetuned_accuracy_percent"}
     refused = command("search_cell.py", *tiny, *nodes, "--mul_table", "drum:4", code=2)
     assert refused.stderr.strip() == "error: Operation module 'regular' takes no --mul_table (its options: none)."
+
+
+@pytest.mark.parametrize("first", ["regular", "approximate"])
+def test_exact_and_approximate_operations_on_one_edge(first):
+    """What they do before their first weight is alike, but only one of them notes the range of the map."""
+    modules = {name: space.load(name) for name in ("regular", "approximate")}
+    ops = {name: modules[name].ops["sep_conv_3x3"] for name in sorted(modules, key=lambda name: name != first)}
+    both = dataclasses.replace(modules["regular"], ops=ops, searched=tuple(ops))
+    edges = MixedEdges(both, [tuple(ops)] * 2, 4, 1, (0, 1))
+    x, weights = tf.random.stateless_normal((2, 8, 8, 4), [0, 0]), tf.constant([[0.2, 0.3], [0.8, 0.7]])
+    got = sum(y for _, y in edges(x, weights, training=True))
+    alone = [layer(x, weights=weights[place], training=True) for place, layer in enumerate(edges.operations)]
+    np.testing.assert_allclose(got, sum(alone), rtol=1e-5, atol=1e-5)

@@ -253,3 +253,18 @@ def test_parameters_of_supernets(about, options, size, zero_start):
     net = Supernet(REGULAR, **({"classes": 10} | options))
     net.build((None, size, size, 3))
     assert sum(math.prod(variable.shape) for variable in net.trainable_variables) == counts[about]
+
+
+def test_a_layer_whose_edges_have_fewer_candidates_than_others_passes_its_channels():
+    """In a table of three candidates an edge that may carry two has a column more; it is no edge's weight."""
+    two, three = ("skip_connect", "max_pool_3x3"), ("skip_connect", "max_pool_3x3", "avg_pool_3x3")
+    own = {kind: [two, three, two, three, three] for kind in KINDS}  # two from the first input, rows 0 and 2
+    net = Supernet(REGULAR, 3, 4, 3, 2, 2, candidates=own, partial_channels=2)
+    net.build((None, 8, 8, 3))
+    mixing = {kind: tf.ones((5, 3)) for kind in net.choices}
+    for place, count in enumerate((2, 3, 3)):
+        weights = net._by_source(mixing, "normal")[place]
+        assert weights.shape[0] == count
+    (first, *_), x = net.cells[0].edges, tf.random.stateless_normal((2, 4, 4, 4), [0, 0])
+    ((_, y),) = first(x, net._by_source(mixing, "normal")[0], training=False)
+    np.testing.assert_array_equal(np.reshape(y, (2, 4, 4, 2, 2, 2))[..., 1], np.stack([x[..., 2:]] * 2, 3))

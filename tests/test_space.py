@@ -40,6 +40,19 @@ def test_a_search_runs_on_it(tmp_path):
     assert {op for op, _ in darts.genotype().normal} <= {"conv", "norm"}
 
 
+FURTHER = """
+import keras
+
+class A(keras.layers.Layer):
+    def __init__(self, wide, stride):
+        super().__init__()
+        self.conv = keras.layers.Conv2D(wide, 1, stride)
+
+    def call(self, x, weights=None, training=None):
+        y = self.conv(x)
+        return y if weights is None else y * keras.ops.sum(weights)
+
+"""
 BROKEN = {
     "no OPS": ("x = 1", "lacks OPS"),
     "OPS is no dictionary": ("OPS = [1]", "lacks OPS"),
@@ -47,6 +60,14 @@ BROKEN = {
     "no stride": ("OPS = {'a': lambda channels: None}", "does not take stride"),
     "no layer": ("OPS = {'a': lambda channels, stride: 3}", "keras.layers.Layer"),
     "wrong shape": ("import keras\nOPS = {'a': lambda channels, stride: keras.layers.Dense(channels)}", "must map"),
+    "inputs that are not kept apart": (
+        FURTHER + "OPS = {'a': lambda channels, stride, edges, inputs: A(channels * edges, stride)}",
+        "inputs=2 must map",
+    ),
+    "weights that are not spread": (
+        FURTHER + "A.takes_scale = True\nOPS = {'a': lambda channels, stride, edges: A(channels * edges, stride)}",
+        "see scale_of",
+    ),
     "unknown SEARCHED": ("SEARCHED = ('b',)\nOPS = {'a': lambda channels, stride: None}", "SEARCHED"),
     "fails on import": ("1 / 0", "ZeroDivisionError"),
     "fails when called": ("def f(channels, stride): raise KeyError('why')\nOPS = {'a': f}", "why"),

@@ -27,7 +27,10 @@ def _refuse(sentence):
 
 
 def on_cpu():
-    """Whether the processor computes, there being no GPU: some operations have a form that is faster on either."""
+    """Whether there is no GPU: some operations have one form that is faster on a CPU, and another for a GPU.
+
+    It starts TensorFlow's devices, after which they cannot be configured any more.
+    """
     import tensorflow as tf
 
     return not tf.config.list_logical_devices("GPU")

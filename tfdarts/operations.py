@@ -85,7 +85,8 @@ class Operations:
 
     def takes_inputs(self, op):
         """Whether the layer that `build` gives does the edges of several inputs in one."""
-        return {"edges", "inputs"} <= {*_accepted((self.attention | self.ops)[op])}
+        make = (self.attention | self.ops).get(op)  # without one, `build` says so
+        return make is not None and {"edges", "inputs"} <= {*_accepted(make)}
 
     def _layer(self, op, layer):
         if not isinstance(layer, keras.layers.Layer):
@@ -256,6 +257,34 @@ def _try(operations, op):
             raise OperationsError(
                 f"{operations.name}: OPS[{op!r}] with channels=4, stride={stride}, edges=2 must map (2, 8, 8, 4) to "
                 f"{expected}, edge after edge. It gave {tuple(y.shape)}."
+            )
+        _try_further(operations, op, stride)
+
+
+def _try_further(operations, op, stride):
+    """Tries what an operation says that it can do beyond that: several inputs, weights spread over the channels."""
+    called = f"{operations.name}: OPS[{op!r}] with channels=4, stride={stride}"
+    x = tf.random.stateless_normal((2, 8, 8, 8), [0, 0])
+    if operations.takes_inputs(op):
+        layer = operations.build(op, 4, stride, 4, False, inputs=2)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            first = tf.reduce_sum(tf.square(y[..., : y.shape[-1] // 2]) * tf.range(1.0, 1 + y.shape[-1] // 2))
+        gradient = tape.gradient(first, x, unconnected_gradients="zero")
+        if y.shape[-1] != 16 or np.any(gradient[..., 4:]):
+            raise OperationsError(
+                f"{called}, edges=4, inputs=2 must map (2, 8, 8, 8) to 16 channels, the first 8 from the first 4 "
+                f"channels alone. It gave {y.shape[-1]} channels."
+            )
+    layer = operations.build(op, 4, stride, 2, False)
+    if getattr(layer, "takes_scale", False):
+        weights, x = tf.constant([0.25, 0.75]), x[..., :4]
+        by_edge, spread = (layer(x, weights=w, training=False) for w in (weights, tf.repeat(weights, 4)))
+        if not np.allclose(by_edge, spread, atol=1e-5):
+            raise OperationsError(
+                f"{called} has takes_scale, so its weights (edges,) must do what they do as (edges * channels,). They "
+                "do not; see scale_of in tfdarts.ops.common."
             )
 
 

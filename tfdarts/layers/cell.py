@@ -13,15 +13,15 @@ class Cell(keras.layers.Layer):
 
     Args:
         channels: int, channels of every node.
-        outgoing: tuple with one tuple of layers for every state that has outgoing edges, in the order of the states
-            (0 and 1 the inputs, 2 + i node i). Each layer maps the state to a list of pairs: the nodes that edges
-            lead to, a tuple in ascending order, and a map of the results of these edges, edge after edge.
-        inputs_together: whether the layers of state 1 are given both inputs, side by side.
+        outgoing: tuple with a tuple of layers for every state that has outgoing edges, in the order of the states (0
+            and 1 the inputs, 2 + i node i). Each layer maps the state to a list of pairs: the nodes that edges lead
+            to, a tuple in ascending order, and a map of the results of these edges, edge after edge. It may be empty.
         concat: states whose concatenation is the output.
         num_nodes: int.
         preprocess0, preprocess1: layers that the inputs go through, to maps of one size and `channels`.
         bottleneck: layer like those of `outgoing`, with one edge, which the concatenation goes through; or None.
         kind: cells of one network with the same kind have the same layers, but for channels and preprocessing.
+        inputs_together: whether the layers of state 1 are given both inputs, side by side, and have the edges of both.
 
     Call arguments:
         s0, s1: outputs of the two cells before, `(batch, height, width, channels_in)`.
@@ -99,7 +99,7 @@ class Cell(keras.layers.Layer):
 
 
 def side_by_side(maps):
-    """Concatenates maps of one shape along the channels; stacked, for one kernel back instead of one for each."""
+    """Concatenates maps of one shape along the channels; stacked: one kernel in the gradient, not one a map."""
     *size, channels = maps[0].shape[1:]
     return tf.reshape(tf.stack(maps, -2), [-1, *size, len(maps) * channels])
 

@@ -27,8 +27,8 @@ class MixedEdges(keras.layers.Layer):
         candidates: for each edge, the names of the operations that it may carry; the first input's edges come first.
         channels, stride: of the operations.
         targets: nodes that the edges of an input lead to.
-        inputs: int, how many maps lie side by side in `x`, each for its share of the edges. There may be one for each
-            edge: then `targets` are those of all edges.
+        inputs: int, how many maps lie side by side in `x`, each for its share of the edges. With one map for each edge,
+            `targets` lists each edge's node.
         then: `MixedEdges` that each edge's mixture goes through, with an input for each edge; or None.
 
     Call arguments:
@@ -52,7 +52,7 @@ class MixedEdges(keras.layers.Layer):
         super().__init__(dtype=of_container(), **kwargs)
         self.targets, self.channels, self.inputs, self.then = tuple(targets), channels, inputs, then
         self.drops = SKIP if stride == 1 else None  # the operation that dropout may follow
-        self.count, self.share = max(map(len, candidates)), len(candidates) // len(self.targets)
+        self.count, self.per_target = max(map(len, candidates)), len(candidates) // len(self.targets)
         self.candidates = frozenset(candidates)
         if len(self.candidates) > 1 and (inputs > 1 or then):
             raise ValueError("`candidates` may differ from edge to edge only for one input that nothing follows.")
@@ -71,8 +71,8 @@ class MixedEdges(keras.layers.Layer):
                 operation.build(shape)
 
     def is_narrow(self, operation):
-        """Whether an operation is computed once for all edges of an input."""
-        return hasattr(operation, "narrow") and self.share == self.inputs
+        """Whether an operation is computed once for all edges of an input: not where each edge has its own."""
+        return hasattr(operation, "narrow") and self.per_target == self.inputs
 
     def call(self, x, weights, skip_dropout=None, training=None):
         weights, dropping = tf.convert_to_tensor(weights), None if skip_dropout is None else self.drops
@@ -98,9 +98,9 @@ class MixedEdges(keras.layers.Layer):
             into.append((key, y))
         for (key, _), (finish, parts) in unfinished.items():
             results.append((key, finish(tf.add_n([y for _, y in parts]))))
-        if self.share > 1 and results:
+        if self.per_target > 1 and results:
             y = tf.add_n([y for _, y in results])
-            y = tf.reshape(y, [-1, *y.shape[1:3], self.share, len(self.targets) * self.channels])
+            y = tf.reshape(y, [-1, *y.shape[1:3], self.per_target, len(self.targets) * self.channels])
             results = [(self.targets, tf.reduce_sum(y, 3))]
         if narrow_maps:
             results.append((self.targets, self._mix(narrow_maps, narrow_scales)))
@@ -118,7 +118,7 @@ class MixedEdges(keras.layers.Layer):
         Returns:
             For each column `(edges * channels,)`, or where edges differ in their candidates `(edges, channels)`; and
             for the narrow operations, one after the other, what they weigh on each edge, 0 where it cannot carry them.
-            Of a column that only these need, None may be given.
+            The entry of a column that only these need may be None.
         """
         spread = tf.tile(tf.expand_dims(weights, 2), [1, 1, self.channels])
         own = [k for k, is_narrow in enumerate(narrow) if is_narrow]
@@ -161,7 +161,7 @@ class MixedEdges(keras.layers.Layer):
         eye = tf.constant(np.tile(np.eye(channels), [1, nodes]), scales.dtype)
         rows = tf.reshape(scales, [-1, 1, nodes * channels])  # operation by operation, input by input
         matrix = tf.reshape(rows * eye, [-1, nodes * channels])
-        x = tf.reshape(tf.stack(maps, -2), [-1, matrix.shape[0]])  # one kernel back, not one for each
+        x = tf.reshape(tf.stack(maps, -2), [-1, matrix.shape[0]])  # one kernel in the gradient, not one a map
         y = tf.matmul(x, tf.cast(matrix, x.dtype))
         return tf.reshape(y, [-1, height, width, nodes * channels])
 

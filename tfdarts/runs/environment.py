@@ -52,12 +52,12 @@ def configure(*, seed=0, deterministic=None, jit_compile=False, devices=None):
 
 
 def _keep_freed_memory():
-    """Lets the C library keep what is freed, since the next step takes it again (glibc; not if `MALLOC_...` is set).
+    """Lets the C library keep what is freed, since the next step takes it again (glibc; not if the user has set it up).
 
     Left to itself it gives most of it back: a pass of a recurrent search takes a gigabyte anew, page by page, which is
     a tenth of its time.
     """
-    if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
+    if sys.platform != "linux" or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -114,8 +114,8 @@ class Task(keras.layers.Layer):
 def cross_entropy(logits, labels):
     """Mean negative log likelihood.
 
-    In deterministic mode TensorFlow's own function goes several times over the logits instead of taking the fused
-    kernel, for that is not deterministic on a GPU. On the CPU it is.
+    TensorFlow's own function avoids the fused kernel in deterministic mode, because that is not deterministic on a GPU,
+    and goes several times over the logits. On the CPU it is, so it is called directly there.
     """
     if on_cpu():
         logits, labels = tf.reshape(logits, [-1, logits.shape[-1]]), tf.reshape(labels, [-1])

@@ -107,7 +107,7 @@ class Supernet(keras.Model):
         stem_multiplier: int, the stem has this many times `channels`.
         candidates: dictionary from kind of cell (`"normal"`, `"reduce"`) to the candidates of each edge, rows as in
             `edge_rows`; None for all searched operations on every edge.
-        edges: class of the layers on the edges, called as `MixedEdges`.
+        edges: class of the layers on the edges, called as `MixedEdges`; with `inputs` only if it has `takes_inputs`.
         partial_channels: int K; operations see 1 / K of the channels (PC-DARTS, Xu et al. 2020, arXiv:1907.05737).
         edge_normalization: whether each node weighs its incoming edges, too (PC-DARTS, section 3.3).
         stem: one of `STEMS`; `"imagenet"` are three convolutions of stride 2.
@@ -231,6 +231,11 @@ class Supernet(keras.Model):
         ordered, columns = np.array([row for group in rows for row in group]), np.arange(table.shape[1])
         by_column = tf.gather(tf.reshape(table, [-1]), ordered * len(columns) + columns[:, None])
         weights = tf.split(by_column, [len(group) for group in rows], axis=1)
+        width = mixing[kind].shape[1]
+        for place, group in enumerate(rows):  # a layer all of whose edges have fewer candidates than others
+            own = max(len(self.choices[kind][row].candidates) for row in group)
+            if own < width:
+                weights[place] = tf.concat([weights[place][:own], weights[place][width:]], 0)
         return weights + [tf.transpose(mixing[kind + "_end"])] if self.operations.end else weights
 
     def genotype(self, mixing, choose=strongest):
