@@ -398,9 +398,9 @@ class Apart(MixedEdges):
     takes_inputs = False
 
 
-@pytest.mark.parametrize("location", ["no_attention", "mixed_with_operation"])
+@pytest.mark.parametrize("location,size", [("no_attention", 8), ("no_attention", 7), ("mixed_with_operation", 8)])
 @pytest.mark.parametrize("module", ["regular", "approximate"])
-def test_the_edges_of_both_inputs_are_one_layer_and_the_mathematics_of_two(module, location, float64):
+def test_the_edges_of_both_inputs_are_one_layer_and_the_mathematics_of_two(module, size, location, float64):
     module, nets = (
         space.load(module, {"mul_table": "truncated:2"} if module == "approximate" else None, location=location),
         [],
@@ -408,13 +408,13 @@ def test_the_edges_of_both_inputs_are_one_layer_and_the_mathematics_of_two(modul
     for edges in (MixedEdges, Apart):
         keras.utils.set_random_seed(0)
         nets.append(Supernet(module, 3, channels=4, layers=3, nodes=2, multiplier=2, edges=edges))
-        nets[-1].build((None, 8, 8, 1))
+        nets[-1].build((None, size, size, 1))
     together, apart = nets
     assert [len(net.cells[0].edges) for net in nets] == [2, 3]
     names = [reference.named(net) for net in nets]
     reference.assign(names[1], reference.read(names[0]))
     generator = np.random.default_rng(0)
-    images = tf.constant(generator.normal(size=(4, 8, 8, 1)))
+    images = tf.constant(generator.normal(size=(4, size, size, 1)))
     mixing = {
         kind: tf.nn.softmax(generator.normal(size=choices.shape(table))) for kind, table in together.choices.items()
     }
@@ -425,7 +425,7 @@ def test_the_edges_of_both_inputs_are_one_layer_and_the_mathematics_of_two(modul
             loss = tf.reduce_sum(net(images, mixing, training=True) ** 2)
         of_weights, of_mixing = tape.gradient(loss, (net.trainable_variables, mixing))
         found.append(reference.arrays(own, net.trainable_variables, of_weights) | {k: v for k, v in of_mixing.items()})
-        found[-1] |= {"loss": loss} | reference.read(own)
+        found[-1] |= {"loss": loss, "tested": net(images, mixing, training=False)} | reference.read(own)
     assert found[0].keys() == found[1].keys()
     for name, value in found[0].items():
         np.testing.assert_allclose(value, found[1][name], rtol=1e-9, atol=1e-9, err_msg=name)

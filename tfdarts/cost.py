@@ -154,12 +154,12 @@ def peak_memory(forward, batch_size, shape, parameters, bytes_per_byte, graph_by
 
     What the process holds before the first step, the maps that the forward pass leaves for the gradient, the graph, and
     the maps of one round of the largest loop that leaves nothing but its results, as attention's does. Measured and
-    estimated in GB, first-order search on 32x32 with 3 cells of 16 channels: regular, 16 images 1.76 and 1.79;
+    estimated in GB, first-order search on 32x32 with 3 cells of 16 channels: regular, 16 images 1.65 and 1.58;
     attention, 16 images 3.23 and 3.15, 48 images 6.56 and 6.45; approximate (truncated:4), 8 images 3.45 and 3.40.
 
-    With 8 cells, in GiB: `--mixing gumbel`, 16 images 1.63 and 1.39, 64 images 2.75 and 2.19 (of a choice the mean of
-    its branches counts; what is drawn varies); `--partial_channels 4`, 16 images 2.24 and 2.35, 64 images 3.38 and
-    3.65.
+    With 8 cells, in GiB: regular, 16 images 2.70 and 2.72, 64 images 6.15 and 6.19; `--mixing gumbel`, 16 images 1.68
+    and 1.41 (of a choice the mean of its branches counts; what is drawn varies); `--partial_channels 4` with
+    `--edge_normalization`, 16 images 2.09 and 2.28.
 
     Args:
         forward: function of images, in training mode.
@@ -174,8 +174,8 @@ def peak_memory(forward, batch_size, shape, parameters, bytes_per_byte, graph_by
 def peak_memory_of_text(forward, time, batch_size, units, parameters):
     """Estimated peak memory of a training step of a language model on the CPU, in bytes, in search or training.
 
-    Measured and estimated in GB, second-order search: 64 units, 16 columns 1.18 and 1.20; 300 units, 64 columns 2.61
-    and 2.57. Training, batches of 55 words: 128 units, 16 columns 0.94 and 0.91; 300 units, 64 columns 1.79 and 1.72;
+    Measured and estimated in GB, second-order search: 64 units, 16 columns 1.18 and 1.20; 300 units, 64 columns 2.26
+    and 2.33. Training, batches of 55 words: 128 units, 16 columns 0.94 and 0.91; 300 units, 64 columns 1.79 and 1.72;
     850 units, 64 columns 2.82 and 3.02. The logits are most of it, and what the loop over time keeps.
 
     Args:

@@ -13,9 +13,9 @@ class Cell(keras.layers.Layer):
 
     Args:
         channels: int, channels of every node.
-        outgoing: tuple with a tuple of layers for every state that has outgoing edges, in the order of the states (0
-            and 1 the inputs, 2 + i node i). Each layer maps the state to a list of pairs: the nodes that edges lead
-            to, a tuple in ascending order, and a map of the results of these edges, edge after edge. It may be empty.
+        outgoing: tuple with a tuple of layers, maybe empty, for every state up to the last one that has outgoing edges
+            (0 and 1 the inputs, 2 + i node i). Each layer maps the state to a list of pairs: the nodes that edges lead
+            to, a tuple in ascending order, and a map of the results of these edges, edge after edge.
         concat: states whose concatenation is the output.
         num_nodes: int.
         preprocess0, preprocess1: layers that the inputs go through, to maps of one size and `channels`.
