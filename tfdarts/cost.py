@@ -157,9 +157,9 @@ def peak_memory(forward, batch_size, shape, parameters, bytes_per_byte, graph_by
     estimated in GB, first-order search on 32x32 with 3 cells of 16 channels: regular, 16 images 1.65 and 1.58;
     attention, 16 images 3.23 and 3.15, 48 images 6.56 and 6.45; approximate (truncated:4), 8 images 3.45 and 3.40.
 
-    With 8 cells, in GiB: regular, 16 images 2.70 and 2.72, 64 images 6.15 and 6.19; `--mixing gumbel`, 16 images 1.68
-    and 1.41 (of a choice the mean of its branches counts; what is drawn varies); `--partial_channels 4` with
-    `--edge_normalization`, 16 images 2.09 and 2.28.
+    With 8 cells, in GiB: regular, 16 images 2.70 and 2.72 (a step of the weights, 64 images, 6.15 and 6.19); `--mixing
+    gumbel`, 16 images 1.68 and 1.41 (of a choice the mean of its branches counts; what is drawn varies);
+    `--partial_channels 4` with `--edge_normalization`, 16 images 2.09 and 2.28.
 
     Args:
         forward: function of images, in training mode.
