@@ -378,6 +378,25 @@ def test_evaluation_does_not_depend_on_how_the_text_is_cut():
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype,tolerance", [("float32", 1e-6), ("float64", 1e-12)])
+def test_the_loss_of_labels_that_are_all_but_impossible(dtype, tolerance):
+    """Their probability is 0 in this type; the loss and its gradient are those of the logits none the less."""
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(3, 2, 7)), rng.integers(0, 7, (3, 2), np.int32)
+    logits[0], logits[1, 0, labels[1, 0]] = 2000 * logits[0], -1500
+    logits = tf.constant(logits, dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = cross_entropy(logits, labels)
+    exact = tf.cast(logits, "float64")
+    shares = np.exp(exact - tf.reduce_logsumexp(exact, -1, keepdims=True))
+    expected = tf.reduce_logsumexp(exact, -1) - tf.gather(exact, labels, batch_dims=2)
+    assert tf.reduce_max(expected) > 1000
+    np.testing.assert_allclose(loss, np.mean(expected), rtol=tolerance)
+    np.testing.assert_allclose(tape.gradient(loss, logits), (shares - np.eye(7)[labels]) / 6, atol=tolerance)
+    assert np.isnan(cross_entropy(logits * np.nan, labels))
+
+
 def test_a_search_validates_by_the_columns_statistics():
     darts, _ = searching()
     statistics = darts.network.statistics.numpy()

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfdarts.ops import regular
+from tfdarts.ops import common, regular
 from tfdarts.ops.common import FactorizedReduce, ReLUConvBN, depthwise, grid, grouped_conv
 
 from tests.support import reference
@@ -206,3 +206,32 @@ def test_grids_are_every_second_row_and_column(height, width):
     padded = tf.pad(x, [[0, 0], [0, 1], [0, 1], [0, 0]])[:, : height + height % 2, : width + width % 2]
     np.testing.assert_array_equal(grid(x), x[:, ::2, ::2])
     np.testing.assert_array_equal(grid(x, 1), padded[:, 1::2, 1::2])
+
+
+@pytest.mark.parametrize("dtype,tolerance", [("float64", 1e-10), ("float32", 2e-5), ("bfloat16", 3e-2)])
+@pytest.mark.parametrize("here", ["cpu", "gpu"])
+def test_vectors_are_normalised_as_maps_of_one_pixel(here, dtype, tolerance, monkeypatch):
+    """By plain moments where they are small and this is a CPU, else by the fused kernel."""
+    monkeypatch.setattr(common, "on_cpu", lambda: here == "cpu")
+    rng, exact = np.random.default_rng(0), "float32" if dtype == "bfloat16" else dtype
+    x, cotangent = (tf.cast(rng.normal(1.0, 2.0, (12, 5)), dtype) for _ in range(2))
+    gain, offset = (tf.cast(rng.normal(1.0, 0.5, 5), exact) for _ in range(2))
+
+    def results(rounded, *parts):
+        with tf.GradientTape() as tape:
+            tape.watch(parts)
+            if rounded:
+                y, *moments = common.batch_norm(*parts)
+            else:
+                x, gain, offset = parts
+                mean, variance = tf.reduce_mean(x, 0), tf.math.reduce_variance(x, 0)
+                y, moments = (x - mean) / tf.sqrt(variance + 1e-5) * gain + offset, [mean, variance * 12 / 11]
+            loss = tf.reduce_sum(y * tf.cast(cotangent, y.dtype))
+        assert y.shape == (12, 5)
+        return [y, *moments, *tape.gradient(loss, parts)]
+
+    ours = tf.function(results, autograph=False)(True, x, gain, offset)
+    assert ours[0].dtype == dtype and ours[1].dtype == exact
+    expected = results(False, *(tf.cast(part, "float64") for part in (x, gain, offset)))
+    for got, wanted in zip(ours, expected):
+        np.testing.assert_allclose(tf.cast(got, "float64"), wanted, atol=tolerance * max(1, np.abs(wanted).max()))

@@ -26,7 +26,9 @@ def run(arrays, node, concat, training=None, statistics=None, masks=None, dtype=
         for x in tf.unstack(tensors["inputs"]):
             pair = [x, h] if masks is None else [x * x_mask, h * h_mask]
             gates = tf.matmul(tf.concat(pair, -1), tensors["W0"])
-            h, moment = recurrent.step(h, gates, tensors["Ws"], combine, concat, normalize, h_mask)
+            h, moment = recurrent.step(
+                h, gates, recurrent.products_with(tensors["Ws"]), combine, concat, normalize, h_mask
+            )
             hiddens.append(h)
             moments.append(moment)
         hiddens = tf.stack(hiddens)
@@ -73,7 +75,9 @@ def test_states_of_the_first_time_step(name, float64):
     x, h, mask = arrays["inputs"][0], arrays["h0"], arrays.get("h_mask")
     pair = [x, h] if mask is None else [x * arrays["x_mask"], h * mask]
     gates = tf.matmul(tf.concat(pair, -1), arrays["W0"])
-    recurrent.step(h, gates, arrays["Ws"], mixed(arrays), range(1, len(arrays["Ws"]) + 1), normalize, mask)
+    recurrent.step(
+        h, gates, recurrent.products_with(arrays["Ws"]), mixed(arrays), range(1, len(arrays["Ws"]) + 1), normalize, mask
+    )
     reference.close(tf.stack(before), np.asarray(arrays["t0_states_before_bn"]), 2e-7)
     reference.close(tf.stack([state for state, _ in after]), np.asarray(arrays["t0_states"]), 2e-7)
 
@@ -101,8 +105,45 @@ def test_cells_side_by_side(float64):
     def normalize(index, x):
         return recurrent.normalized(x, None, True)
 
-    both, moments = recurrent.step(h, gates, kernels, node, range(1, 5), normalize)
+    both, moments = recurrent.step(h, gates, recurrent.products_with(kernels), node, range(1, 5), normalize)
     for k in range(2):
-        one, moment = recurrent.step(h[k], gates[k], kernels[:, k], node, range(1, 5), normalize)
+        one, moment = recurrent.step(
+            h[k], gates[k], recurrent.products_with(kernels[:, k]), node, range(1, 5), normalize
+        )
         np.testing.assert_allclose(both[k], one, rtol=1e-12)
         np.testing.assert_allclose(moments[:, :, k], moment, rtol=1e-12)
+
+
+@pytest.mark.parametrize("ahead", [(), (2,)])
+def test_a_loops_products_have_the_derivatives_of_a_matrix_product(ahead, float64):
+    rng = np.random.default_rng(0)
+    shapes = ((5, *ahead, 4, 3), (*ahead, 4, 3), (*ahead, 3, 3))
+    arguments = [tf.constant(rng.normal(size=shape)) for shape in shapes]
+
+    def derivatives(make, inputs, h, kernel):
+        def cell(x, state):
+            h = tf.tanh(x + product(*state))
+            return h, (h,)
+
+        with tf.GradientTape() as outer:
+            outer.watch([inputs, h, kernel])
+            with tf.GradientTape() as inner:
+                inner.watch([inputs, h, kernel])
+                product = make(kernel)
+                outputs, _ = recurrent.unroll(cell, inputs, (h,))
+                total = tf.reduce_sum(outputs * tf.sin(outputs))
+            first = inner.gradient(total, [inputs, h, kernel])
+            cubes = sum(tf.reduce_sum(g**3) for g in first)
+        return [*first, *outer.gradient(cubes, [inputs, h, kernel])]
+
+    def plain(kernel):
+        return lambda x: tf.matmul(x, kernel)
+
+    both = (tf.function(derivatives, autograph=False)(make, *arguments) for make in (recurrent.product_with, plain))
+    for ours, expected in zip(*both):
+        np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_loops_products_do_not_spread_a_kernel():
+    with pytest.raises(ValueError, match="incompatible"):
+        recurrent.product_with(tf.ones((1, 3, 4)))(tf.ones((2, 5, 3)))

@@ -112,14 +112,29 @@ class Task(keras.layers.Layer):
 
 
 def cross_entropy(logits, labels):
-    """Mean negative log likelihood.
-
-    TensorFlow's own function avoids the fused kernel in deterministic mode, because that is not deterministic on a GPU,
-    and goes several times over the logits. On the CPU it is, so it is called directly there.
-    """
+    """Mean negative log likelihood of labels `(...)` under logits `(..., classes)`."""
     if on_cpu():
-        logits, labels = tf.reshape(logits, [-1, logits.shape[-1]]), tf.reshape(labels, [-1])
-        losses = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels).loss
+        losses = _losses_on_cpu(tf.reshape(logits, [-1, logits.shape[-1]]), tf.reshape(labels, [-1]))
     else:
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     return tf.reduce_mean(losses)
+
+
+@tf.custom_gradient
+def _losses_on_cpu(logits, labels):
+    """Negative log likelihoods `(batch,)`; with a vocabulary of words, in half the time of TensorFlow's fused kernel.
+
+    The label's own probability may be too small for a logarithm, that of the likeliest class never is: the loss is the
+    difference of their two logits and the logarithm of the latter.
+    """
+    probabilities = tf.nn.softmax(logits)
+    likeliest = tf.argmax(probabilities, -1, output_type=labels.dtype)
+    highest, own = tf.unstack(tf.gather(logits, tf.stack([likeliest, labels], -1), batch_dims=1), axis=-1)
+    probability = tf.gather(probabilities, likeliest, batch_dims=1)
+
+    def gradient(upstream):
+        at = tf.stack([tf.range(tf.size(labels)), tf.cast(labels, tf.int32)], -1)
+        difference = tf.tensor_scatter_nd_sub(probabilities, at, tf.ones_like(own))
+        return difference * upstream[:, None], None
+
+    return highest - own - tf.math.log(probability), gradient

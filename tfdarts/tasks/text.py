@@ -65,9 +65,11 @@ class TextTask(Task):
         logits, hidden, raw, dropped = call(tokens, hidden, masks=masks if training else None, training=True)
         loss = cross_entropy(logits, targets)
         raw, dropped = tf.cast(raw, loss.dtype), tf.cast(dropped, loss.dtype)
-        penalty = self.beta * tf.reduce_mean(tf.square(raw[1:] - raw[:-1]))
+        penalty = tf.zeros_like(loss)
+        if self.beta:
+            penalty += self.beta * tf.reduce_mean(tf.square(raw[1:] - raw[:-1]))
         if self.alpha:
-            penalty = penalty + self.alpha * tf.reduce_mean(tf.square(dropped))
+            penalty += self.alpha * tf.reduce_mean(tf.square(dropped))
         return loss + tf.cast(factor, loss.dtype) * penalty, Pass(loss, logits, targets, (hidden,))
 
     def keep(self, carried, part=TRAIN):

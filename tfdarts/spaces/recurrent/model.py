@@ -112,11 +112,11 @@ class LanguageModel(keras.Model):
         from_input, from_hidden = tf.split(tf.convert_to_tensor(self.start), 2)
         if "wdrop" in masks:
             from_hidden = from_hidden * masks["wdrop"]
-        mask = masks.get("dropouth")
+        mask, product = masks.get("dropouth"), recurrent.product_with(from_hidden)
 
         def step(gates, state):
             h, *statistics = state
-            gates = gates + tf.matmul(h if mask is None else h * mask, from_hidden)
+            gates = gates + product(h if mask is None else h * mask)
             output, h, moments = cell(h, gates, mask)
             return output, (h, *(recurrent.moving(old, moments) for old in statistics))
 

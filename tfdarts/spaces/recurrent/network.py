@@ -36,7 +36,7 @@ class EvaluationLanguageModel(LanguageModel):
             self.offset = self.add_uniform("offset", (2 * self.units,))
 
     def call(self, tokens, hidden, masks=None, training=None):
-        genotype, kernels = self.genotype, tf.unstack(tf.convert_to_tensor(self.kernels))
+        genotype, products = self.genotype, recurrent.products_with(tf.convert_to_tensor(self.kernels))
         node = recurrent.FixedNodes(genotype.recurrent, self.operations.ops)
         start = tf.tanh if genotype.start == "tanh" else self.operations.ops[genotype.start]
 
@@ -44,7 +44,7 @@ class EvaluationLanguageModel(LanguageModel):
 
         def cell(h, gates, mask):
             gates = gates if offset is None else gates + offset
-            states, _ = recurrent.cell_states(h, gates, kernels, node, mask=mask, start=start)
+            states, _ = recurrent.cell_states(h, gates, products, node, mask=mask, start=start)
             output = recurrent.mean(states, genotype.concat)
             return output, recurrent.bounded(states[-1]) if genotype.carry == "last" else output, None
 

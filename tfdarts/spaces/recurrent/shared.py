@@ -58,7 +58,7 @@ class SharedLanguageModel(LanguageModel):
     def call(self, tokens, hidden, arc, masks=None, training=None):
         activations, previous = (tf.unstack(part) if tf.is_tensor(part) else part for part in arc)
         pairs = [node * (node - 1) // 2 + parent for node, parent in enumerate(previous, 1)]
-        kernels = tf.unstack(tf.gather(tf.convert_to_tensor(self.kernels), pairs))
+        products = recurrent.products_with(tf.gather(tf.convert_to_tensor(self.kernels), pairs))
         offset, gamma, beta, statistics = (
             tf.convert_to_tensor(v) for v in (self.offset, self.gamma, self.beta, self.statistics)
         )
@@ -67,7 +67,7 @@ class SharedLanguageModel(LanguageModel):
         functions = [self._activation(index) for index in activations]
 
         def cell(h, gates, mask):
-            states = recurrent.sampled_states(h, gates + offset, kernels, functions, previous, mask)
+            states = recurrent.sampled_states(h, gates + offset, products, functions, previous, mask)
             output, moments = tf.tensordot(leaves, states, 1), None
             if training:
                 output, moments = recurrent.normalized(output, statistics, training)

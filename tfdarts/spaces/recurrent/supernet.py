@@ -44,13 +44,14 @@ class LanguageSupernet(LanguageModel):
     def call(self, tokens, hidden, mixing, masks=None, training=None):
         weights = tf.cast(mixing["recurrent"], self.compute_dtype)
         node = recurrent.MixedNodes(weights, self.choices["recurrent"], self.operations.ops)
-        statistics, kernels = tf.convert_to_tensor(self.statistics), tf.unstack(tf.convert_to_tensor(self.kernels))
+        statistics = tf.convert_to_tensor(self.statistics)
+        products = recurrent.products_with(tf.convert_to_tensor(self.kernels))
 
         def normalize(index, state):
             return recurrent.normalized(state, statistics, training)
 
         def cell(h, gates, mask):
-            h, moments = recurrent.step(h, gates, kernels, node, self.concat, normalize, mask)
+            h, moments = recurrent.step(h, gates, products, node, self.concat, normalize, mask)
             return h, h, moments
 
         *results, updated = self.read(tokens, hidden, cell, masks, (statistics,) if training else ())

@@ -115,15 +115,19 @@ class ReNetCell(keras.layers.Layer):
             from_input *= tf.cast(tf.math.rsqrt(variance + BN_EPSILON), from_input.dtype)
             offset -= tf.reduce_sum(tf.cast(mean, from_input.dtype) * from_input, 1, keepdims=True)
 
+        product = recurrent.product_with(from_hidden)
+
         def gates(x, h):
             h, moments = recurrent.normalized(h, waiting, training)
-            return x + tf.matmul(h, from_hidden), moments
+            return x + product(h), moments
 
         return products(x, from_input) + offset, done, gates
 
     def call(self, x, node, training=None):
         start, statistics_in = tf.convert_to_tensor(self.start), tf.convert_to_tensor(self.statistics_in)
-        statistics, kernels = tf.convert_to_tensor(self.statistics), tf.unstack(tf.convert_to_tensor(self.kernels))
+        statistics = tf.convert_to_tensor(self.statistics)
+        kernels = tf.convert_to_tensor(self.kernels)
+        node_products = recurrent.products_with(tf.repeat(kernels, 2, 1) if self.shared else kernels)
         kernel = tf.convert_to_tensor(self.gamma_in)[..., None] * start
         offset = tf.matmul(tf.convert_to_tensor(self.beta_in)[:, None], start)
         inputs, done, gates = self.prepare(x, kernel, offset, statistics_in, training)
@@ -139,7 +143,7 @@ class ReNetCell(keras.layers.Layer):
         def cell(x, state):
             h, *old = state
             made, moments_in = gates(x, h)
-            h, moments = recurrent.step(h, made, kernels, node, self.concat, normalize)
+            h, moments = recurrent.step(h, made, node_products, node, self.concat, normalize)
             if training:
                 moments = (moments_in[None], moments[None] if self.affine else moments)
                 old = [recurrent.moving(value, moment) for value, moment in zip(old, moments)]
