@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfdarts.ops import regular
 from tfdarts.ops.common import BN_EPSILON, fan_in_uniform, grouped_conv, scale_edges, tile_edges
 
+from tfdarts.gradients import custom_gradient
 from tfdarts.precision import exact_type, exactly
 
 HEADS = 2
@@ -110,7 +111,7 @@ def attend(q, k, v, bias, height, width):
         return tf.reshape(joined, [-1, heads, height * width, size]), *sums
 
     # Everything that has a gradient is an argument: what a custom gradient captures gets none, without a word.
-    @tf.custom_gradient
+    @custom_gradient
     def attended(q, k, v, bias):
         (y,) = over_blocks(lambda block: (tf.matmul(tf.cast(probabilities(q, k, bias, block), dtype), v),))
 

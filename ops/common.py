@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from tfdarts import collectives
 from tfdarts.backend import on_cpu
+from tfdarts.gradients import custom_gradient
 from tfdarts.precision import exact_type, of_container
 
 BN_MOMENTUM = 0.9  # Keras's convention; PyTorch calls the same thing 0.1
 BN_EPSILON = 1e-5
-SMALL = 1 << 16  # numbers; vectors of so many at most are normalised by plain moments on the CPU
+SMALL = 1 << 16  # vectors `(batch, channels)` of at most so many numbers take no fused BatchNorm on the CPU
 
 
 def fan_in_uniform(fan_in):
@@ -135,7 +136,7 @@ def _depthwise_by_two_libraries(x, kernel):
     """
     strides, zeros = [1, 1, 1, 1], sum(symmetric_padding(kernel), [])
 
-    @tf.custom_gradient
+    @custom_gradient
     def convolved(x, kernel):
         def gradient(dy):
             return tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
@@ -167,9 +168,9 @@ def depthwise(x, kernel, stride=1):
 def batch_norm(x, gain, offset, statistics=(None, None), training=True, share=1.0, epsilon=BN_EPSILON):
     """Normalises a map over all but its last axis, with the biased batch variance, or by moving statistics.
 
-    One fused kernel in float32, and on maps of 16 bits, of which it takes float32 statistics. Plain moments in float64,
-    which that kernel refuses and the exactness checks need, and for small vectors on the CPU, where that kernel takes a
-    tenth of a millisecond to begin.
+    Float32 and 16 bits go through TensorFlow's fused kernel, whose statistics are float32. Mean and variance are taken
+    by plain operations in float64, which that kernel refuses and the exactness checks need; over several devices; and
+    of small vectors on the CPU, where the fused kernel takes a tenth of a millisecond to begin.
 
     Args:
         x: `(batch, height, width, channels)`, or vectors, `(batch, channels)`.

@@ -3,19 +3,26 @@
 One interpreter answers several questions at once, since each takes seconds to start.
 """
 
+import gc
 import json
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import weakref
 
 import pytest
 import tensorflow as tf
 
 from tests import gpu_check
-from tfdarts import operations
+from tests.support import build
+from tfdarts import operations, optimizers
 from tfdarts.runs import environment
+from tfdarts.spaces.conv.supernet import Supernet
+from tfdarts.spaces.recurrent.supernet import LanguageSupernet
+from tfdarts.strategies.darts import Darts
+from tfdarts.tasks.text import TextTask
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -139,3 +146,35 @@ def test_each_of_the_checks_on_a_gpu_finds_its_golden_values():
     done = subprocess.run([sys.executable, "-c", code, words], cwd=ROOT, capture_output=True, text=True)
     found = re.findall(r"^\d+/\d+ tests? collected", done.stdout, re.MULTILINE)
     assert len(found) == len(gpu_check.GOLDENS), done.stdout
+
+
+def language_search():
+    net = LanguageSupernet(operations.load("recurrent", recurrent=True), 20, 6, 2)
+    net.build()
+    learner = Darts(net, TextTask(6, 4, 5, searches=True), optimizers.Sgd(1.0), "first")
+    return learner, (tf.zeros((5, 4), tf.int32), tf.zeros((5, 4), tf.int32), tf.constant(1.0), tf.constant(True))
+
+
+def image_search():
+    net = Supernet(operations.load("regular"), 10, 2, 1, 2, 1)
+    net.build((None, 8, 8, 1))
+    return build.search(net, "first"), (tf.zeros((4, 8, 8, 1)), tf.zeros(4, tf.int32))
+
+
+def functions_of(function):
+    return function._list_all_concrete_functions()
+
+
+@pytest.mark.parametrize("make", [image_search, language_search])
+def test_forgetting_lets_go_of_graphs(make):
+    """TensorFlow's table of gradients would keep them, and what they hold, for as long as the process lives."""
+    learner, batch = make()
+    step = tf.function(learner.train_step, autograph=False)
+    learner.stepping(step.get_concrete_function)((batch, batch))
+    traced = [f.graph for each in (step, learner._both, learner._architecture) for f in functions_of(each)]
+    assert len(traced) == 3
+    kept = [weakref.ref(graph) for graph in traced]
+    del step, traced
+    learner.forget_graphs()
+    gc.collect()
+    assert [reference() for reference in kept] == [None] * len(kept)

@@ -22,6 +22,7 @@ FLOORS = [
         "options",
         "precision",
         "backend",
+        "gradients",
         "collectives",
         "ops",
     },

@@ -12,13 +12,17 @@ import tfdarts
 from tests.support import build
 from tests.support.commands import ROOT
 from tests.support.jobs import CONV, StopAt, assign_state, job_of
-from tfdarts import operations, precision, recipes, spaces, tasks
+from tfdarts import operations, optimizers, precision, recipes, spaces, tasks
 from tfdarts.errors import UserError
 from tfdarts.runs.callbacks import Stopped
 from tfdarts.runs.fit import fit
 from tfdarts.runs.folder import RunFolder, saved_config
 from tfdarts.spaces.conv.supernet import Supernet
+from tfdarts.spaces.recurrent.genotype import RecurrentGenotype
+from tfdarts.spaces.recurrent.network import EvaluationLanguageModel
 from tfdarts.strategies import darts
+from tfdarts.tasks.text import TextTask
+from tfdarts.training.trainer import AveragedTrainer
 
 MIXED = precision.POLICIES[1:]
 HALF = {"mixed_bfloat16": tf.bfloat16, "mixed_float16": tf.float16}
@@ -164,6 +168,27 @@ def test_an_overflow_in_float16_skips_the_steps_and_halves_the_scale(order, sear
     assert float(search.loss_scale.factor.numpy()) == 2.0**10 and int(search.loss_scale.sound.numpy()) == 2
     assert not any(np.array_equal(v, value) for v, value in zip(stepped[:2], before))
     reset(search)
+
+
+def test_an_overflow_in_float16_is_no_step_of_averaged_sgd():
+    text = np.random.default_rng(0).integers(0, 9, (7, 2)).astype(np.int32)
+    batch = (tf.constant(text[:-1]), tf.constant(text[1:]), tf.constant(0.5), tf.constant(True))
+    with precision.policy("mixed_float16"):
+        net = EvaluationLanguageModel(RecurrentGenotype([["tanh", 0], ["relu", 1]], [1, 2]), 9, 4)
+        net.build()
+    learner = AveragedTrainer(net, TextTask(4, 2, 6), optimizers.Sgd(1.0))
+    learner.averaging.assign(1)
+    learner.train_step(batch)
+    watched = [learner.average, learner.averaged_steps, learner.last_scale, *net.trainable_variables]
+    before = [np.asarray(v.value) for v in watched]
+    assert before[1] == 1 and before[2] == 0.5
+    learner.loss_scale.factor.assign(2.0**100)
+    learner.train_step((*batch[:2], tf.constant(1.0), batch[3]))
+    for variable, value in zip(watched, before):
+        np.testing.assert_array_equal(variable, value, err_msg=variable.path)
+    learner.loss_scale.factor.assign(2.0**10)
+    learner.train_step(batch)
+    assert int(learner.averaged_steps.numpy()) == 2
 
 
 def test_the_scale_doubles_after_sound_gradients_and_stays_at_least_one():

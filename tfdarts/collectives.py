@@ -6,6 +6,8 @@ import itertools
 
 import tensorflow as tf
 
+from tfdarts.gradients import custom_gradient
+
 GRADIENTS, STATISTICS = GROUPS = "gradients", "statistics"  # summed by one device of each machine, or by all
 _KEYS = itertools.count(1)  # every machine traces the same sums in the same order, so that theirs have the same keys
 _REPLICAS = contextvars.ContextVar("replicas", default=1)
@@ -49,7 +51,7 @@ def all_sum(x, members, group):
         group: one of `GROUPS`.
     """
 
-    @tf.custom_gradient
+    @custom_gradient
     def summed(x):
         total = tf.raw_ops.CollectiveReduceV2(
             input=x,

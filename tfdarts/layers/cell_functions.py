@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfdarts import precision
 from tfdarts.errors import UserError
+from tfdarts.gradients import custom_gradient
 
 REMAT = ("none", "cell")
 RECOMPUTED = "recomputed"  # name scope of the calls whose maps are not kept (`cost` reads it)
@@ -89,7 +90,7 @@ def recomputed(pure, **made):
 
     forward, backward = tf.function(pure, **made), tf.function(again, **made)
 
-    @tf.custom_gradient
+    @custom_gradient
     def run(*tensors):
         def gradient(upstream, *_):
             found = iter(backward(tensors, upstream))

@@ -10,6 +10,7 @@ import math
 import tensorflow as tf
 
 from tfdarts.genotype import NONE
+from tfdarts.gradients import custom_gradient
 from tfdarts.layers.choices import heaviest
 from tfdarts.ops.common import BN_EPSILON, BN_MOMENTUM, batch_norm
 from tfdarts.precision import exact_type
@@ -17,32 +18,36 @@ from tfdarts.precision import exact_type
 LONGEST = 25.0  # norm of a last state that is carried on
 
 
-def product_with(kernel):
-    """The function `x -> x @ kernel` for the body of a loop, the gradient of which does not transpose the kernel anew.
+def product_with(kernel, training=True):
+    """Returns the function `x -> x @ kernel`, for the body of a loop; to be made in the graph that holds the loop.
 
-    TensorFlow's own gradient for `x` reads the kernel transposed, at every step. Where steps are small and many, on a
-    CPU, that takes longer than the product itself; so the transpose is made once, here.
+    The kernel is transposed once, before the loop, for the gradient. TensorFlow's own gradient reads it transposed at
+    every step, which on the CPU, where steps are small and many, takes longer than the product itself.
 
     Args:
-        kernel: `(..., inputs, outputs)`; `x` is `(..., batch, inputs)`, with the same axes ahead: none is spread.
+        kernel: `(..., inputs, outputs)`; `x` is `(..., batch, inputs)`, with as many axes ahead.
+        training: whether a gradient is likely to follow. Without, it is a plain product, which may be exported.
     """
+    if not training:
+        return lambda x: tf.matmul(x, kernel)
     transposed = tf.linalg.matrix_transpose(kernel)
+    spread = [axis for axis, size in enumerate(kernel.shape[:-2]) if size == 1]
 
-    @tf.custom_gradient
+    @custom_gradient
     def product(x, kernel):
-        x.shape[:-2].assert_is_compatible_with(kernel.shape[:-2])
-
         def gradient(upstream):
-            return tf.matmul(upstream, transposed), tf.matmul(x, upstream, transpose_a=True)
+            of_kernel = tf.matmul(x, upstream, transpose_a=True)
+            of_kernel = tf.reduce_sum(of_kernel, spread, keepdims=True) if spread else of_kernel
+            return tf.matmul(upstream, transposed), of_kernel
 
         return tf.matmul(x, kernel), gradient
 
     return lambda x: product(x, kernel)
 
 
-def products_with(kernels):
-    """A `product_with` each of some kernels that are stacked along the first axis."""
-    return [product_with(kernel) for kernel in tf.unstack(kernels)]
+def products_with(kernels, training=True):
+    """A list of one `product_with` for each kernel of `(kernels, ..., inputs, outputs)`."""
+    return [product_with(kernel, training) for kernel in tf.unstack(kernels)]
 
 
 def highway(state, gates, candidate):
@@ -157,7 +162,7 @@ def cell_states(h, gates, products, node, normalize=None, mask=None, start=tf.ta
     Args:
         h: hidden state, `(..., batch, units)`.
         gates: `(..., batch, 2 * units)`, input and hidden state times the initial state's kernel.
-        products: each node's `product_with` its kernel, `(..., units, 2 * units)`.
+        products: of `products_with`, for each node a function that multiplies by its kernel, `(..., units, 2 * units)`.
         node: `(states, masked states, product) -> state`, an instance of `FixedNodes` or `MixedNodes`.
         normalize: `(index, state) -> (state, moments)`, applied to each state before it is used; None for none.
         mask: factors of the states in the nodes' matrix products (variational dropout); None for none.
@@ -207,7 +212,7 @@ def sampled_states(h, gates, products, activations, previous, mask=None):
 
     Args:
         h, gates, mask: as in `cell_states`.
-        products: the `product_with` its kernel, `(units, 2 * units)`, of each node after the initial state.
+        products: as in `cell_states`.
         activations: functions of a tensor, for the initial state and for each node.
         previous: each node's parent, a scalar tensor or an int.
 

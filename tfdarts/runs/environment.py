@@ -8,6 +8,7 @@ import sys
 import keras
 import tensorflow as tf
 
+from tfdarts import gradients
 from tfdarts.errors import UserError
 
 ALL = "all"  # of the option `devices`
@@ -136,6 +137,7 @@ def exact_float32():
 
 
 def forget(seed):
-    """Frees what Keras remembers of networks before, and begins its random numbers anew."""
+    """Frees what Keras and TensorFlow remember of networks before, and begins its random numbers anew."""
     keras.utils.clear_session()
+    gradients.forget()
     keras.utils.set_random_seed(seed)

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfdarts.backend import on_cpu
+from tfdarts.gradients import custom_gradient
 
 TRAIN, VALID = 0, 1  # which of a search's two batches a pass is on
 
@@ -120,12 +121,12 @@ def cross_entropy(logits, labels):
     return tf.reduce_mean(losses)
 
 
-@tf.custom_gradient
+@custom_gradient
 def _losses_on_cpu(logits, labels):
     """Negative log likelihoods `(batch,)`; with a vocabulary of words, in half the time of TensorFlow's fused kernel.
 
-    The label's own probability may be too small for a logarithm, that of the likeliest class never is: the loss is the
-    difference of their two logits and the logarithm of the latter.
+    The label's probability may round to 0, so its logarithm is not taken. That of the likeliest class is 1 / classes at
+    least: the loss is the largest logit, less the label's, less the logarithm of the largest probability.
     """
     probabilities = tf.nn.softmax(logits)
     likeliest = tf.argmax(probabilities, -1, output_type=labels.dtype)

@@ -6,7 +6,7 @@ import math
 import keras
 import tensorflow as tf
 
-from tfdarts import collectives, optimizers, precision
+from tfdarts import collectives, gradients, optimizers, precision
 from tfdarts.layers import cell_functions
 from tfdarts.tasks.base import TRAIN, Pass
 from tfdarts.training import vectors
@@ -276,7 +276,7 @@ class Learner(keras.Model):
         return gradient, (result._replace(labels=None), call.state)
 
     def descend(self, weights, gradient, scale=1.0, count=None):
-        """One step of the weights.
+        """One step of the weights, left out where a gradient in float16 has overflowed.
 
         Args:
             weights, gradient: vectors.
@@ -286,12 +286,14 @@ class Learner(keras.Model):
         Returns:
             The new weights.
         """
-        rate = self.learning_rate.value * scale
         count = self.step.value if count is None else count
-        update = self.weight_optimizer.update
-        new = self.if_sound(gradient, lambda: update(weights, gradient, rate, count), weights)
+        new = self.if_sound(gradient, lambda: self.stepped(weights, gradient, scale, count), weights)
         self.set_weights_vector(new)
         return new
+
+    def stepped(self, weights, gradient, scale, count):
+        """The weights after a step of the optimizer; arguments as in `descend`."""
+        return self.weight_optimizer.update(weights, gradient, self.learning_rate.value * scale, count)
 
     def evaluated_network(self):
         """The network that validation and tests run, a `Call`."""
@@ -311,6 +313,7 @@ class Learner(keras.Model):
         """Lets go of what was traced, and of its memory; a further step traces it anew."""
         self.settle()
         cell_functions.forget(self.network)
+        gradients.forget()
         self.train_function = self.test_function = None
         self._make_passes()
         self._vectors = vectors.Vectors(self.network)

@@ -70,10 +70,10 @@ class AveragedTrainer(Trainer):
         for variable in (self.average, self.best):
             variable.assign(self.weights_vector())
 
-    def descend(self, weights, gradient, scale=1.0, count=None):
+    def stepped(self, weights, gradient, scale, count):
         # PyTorch's averaged SGD takes each step with the learning rate that was set for the one before.
         lagging = self.averaged_steps.value > 0
-        weights = super().descend(weights, gradient, tf.where(lagging, self.last_scale.value, scale), count)
+        weights = super().stepped(weights, gradient, tf.where(lagging, self.last_scale.value, scale), count)
         self.last_scale.assign(scale)
         self.averaged_steps.assign_add(self.averaging.value)
         self.average.assign(optimizers.averaged(self.average.value, weights, self.averaged_steps.value))

@@ -86,7 +86,7 @@ class LanguageModel(keras.Model):
         """Multiply-adds of one word: the cell's matrix products and the decoder."""
         return (2 + self.products) * 2 * self.units**2 + self.words * self.units
 
-    def read(self, tokens, hidden, cell, masks=None, statistics=()):
+    def read(self, tokens, hidden, cell, masks=None, statistics=(), training=None):
         """Runs a cell over tokens.
 
         Args:
@@ -96,6 +96,7 @@ class LanguageModel(keras.Model):
                 `recurrent.cell_states`; the moments, `(updates, 2, units)`, are for `statistics`, None without.
             masks: of `dropout_masks`; None for none.
             statistics: the normalisation's moving statistics, a tuple of one tensor where they are to be updated.
+            training: bool, as in `recurrent.product_with`.
 
         Returns:
             Logits `(time, batch, words)`; the last hidden state; the cell's outputs before and after output dropout,
@@ -112,7 +113,7 @@ class LanguageModel(keras.Model):
         from_input, from_hidden = tf.split(tf.convert_to_tensor(self.start), 2)
         if "wdrop" in masks:
             from_hidden = from_hidden * masks["wdrop"]
-        mask, product = masks.get("dropouth"), recurrent.product_with(from_hidden)
+        mask, product = masks.get("dropouth"), recurrent.product_with(from_hidden, training)
 
         def step(gates, state):
             h, *statistics = state

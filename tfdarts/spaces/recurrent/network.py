@@ -36,7 +36,8 @@ class EvaluationLanguageModel(LanguageModel):
             self.offset = self.add_uniform("offset", (2 * self.units,))
 
     def call(self, tokens, hidden, masks=None, training=None):
-        genotype, products = self.genotype, recurrent.products_with(tf.convert_to_tensor(self.kernels))
+        genotype = self.genotype
+        products = recurrent.products_with(tf.convert_to_tensor(self.kernels), training)
         node = recurrent.FixedNodes(genotype.recurrent, self.operations.ops)
         start = tf.tanh if genotype.start == "tanh" else self.operations.ops[genotype.start]
 
@@ -48,7 +49,7 @@ class EvaluationLanguageModel(LanguageModel):
             output = recurrent.mean(states, genotype.concat)
             return output, recurrent.bounded(states[-1]) if genotype.carry == "last" else output, None
 
-        *results, _ = self.read(tokens, hidden, cell, masks)
+        *results, _ = self.read(tokens, hidden, cell, masks, training=training)
         return results
 
     def get_config(self):

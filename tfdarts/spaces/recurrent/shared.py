@@ -58,7 +58,7 @@ class SharedLanguageModel(LanguageModel):
     def call(self, tokens, hidden, arc, masks=None, training=None):
         activations, previous = (tf.unstack(part) if tf.is_tensor(part) else part for part in arc)
         pairs = [node * (node - 1) // 2 + parent for node, parent in enumerate(previous, 1)]
-        products = recurrent.products_with(tf.gather(tf.convert_to_tensor(self.kernels), pairs))
+        products = recurrent.products_with(tf.gather(tf.convert_to_tensor(self.kernels), pairs), training)
         offset, gamma, beta, statistics = (
             tf.convert_to_tensor(v) for v in (self.offset, self.gamma, self.beta, self.statistics)
         )
@@ -74,7 +74,7 @@ class SharedLanguageModel(LanguageModel):
                 output, moments = output * gamma + beta, moments[None]
             return output, recurrent.bounded(states[-1]), moments
 
-        *results, updated = self.read(tokens, hidden, cell, masks, (statistics,) if training else ())
+        *results, updated = self.read(tokens, hidden, cell, masks, (statistics,) if training else (), training)
         for value in updated:
             self.statistics.assign(value)
         return results

@@ -45,7 +45,7 @@ class LanguageSupernet(LanguageModel):
         weights = tf.cast(mixing["recurrent"], self.compute_dtype)
         node = recurrent.MixedNodes(weights, self.choices["recurrent"], self.operations.ops)
         statistics = tf.convert_to_tensor(self.statistics)
-        products = recurrent.products_with(tf.convert_to_tensor(self.kernels))
+        products = recurrent.products_with(tf.convert_to_tensor(self.kernels), training)
 
         def normalize(index, state):
             return recurrent.normalized(state, statistics, training)
@@ -54,7 +54,7 @@ class LanguageSupernet(LanguageModel):
             h, moments = recurrent.step(h, gates, products, node, self.concat, normalize, mask)
             return h, h, moments
 
-        *results, updated = self.read(tokens, hidden, cell, masks, (statistics,) if training else ())
+        *results, updated = self.read(tokens, hidden, cell, masks, (statistics,) if training else (), training)
         for value in updated:
             self.statistics.assign(value)
         return results

@@ -115,7 +115,7 @@ class ReNetCell(keras.layers.Layer):
             from_input *= tf.cast(tf.math.rsqrt(variance + BN_EPSILON), from_input.dtype)
             offset -= tf.reduce_sum(tf.cast(mean, from_input.dtype) * from_input, 1, keepdims=True)
 
-        product = recurrent.product_with(from_hidden)
+        product = recurrent.product_with(from_hidden, training)
 
         def gates(x, h):
             h, moments = recurrent.normalized(h, waiting, training)
@@ -126,8 +126,7 @@ class ReNetCell(keras.layers.Layer):
     def call(self, x, node, training=None):
         start, statistics_in = tf.convert_to_tensor(self.start), tf.convert_to_tensor(self.statistics_in)
         statistics = tf.convert_to_tensor(self.statistics)
-        kernels = tf.convert_to_tensor(self.kernels)
-        node_products = recurrent.products_with(tf.repeat(kernels, 2, 1) if self.shared else kernels)
+        node_products = recurrent.products_with(tf.convert_to_tensor(self.kernels), training)
         kernel = tf.convert_to_tensor(self.gamma_in)[..., None] * start
         offset = tf.matmul(tf.convert_to_tensor(self.beta_in)[:, None], start)
         inputs, done, gates = self.prepare(x, kernel, offset, statistics_in, training)
@@ -171,12 +170,12 @@ class SigmoidCell(ReNetCell):
         self.gate = self._uniform("gate", (shape[-1] + self.units, 1))
 
     def prepare(self, x, kernel, offset, statistics, training):
-        gate = tf.convert_to_tensor(self.gate)
+        gate, product = tf.convert_to_tensor(self.gate), recurrent.product_with(kernel, training)
 
         def gates(x, h):
             z = tf.concat([x, h], -1)
             z, moments = recurrent.normalized(z * tf.sigmoid(tf.matmul(z, gate)), statistics, training)
-            return tf.matmul(z, kernel) + offset, moments
+            return product(z) + offset, moments
 
         return both_ways(x, x), statistics[..., :0], gates
 
