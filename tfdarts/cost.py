@@ -174,16 +174,16 @@ def peak_memory(forward, batch_size, shape, parameters, bytes_per_byte, graph_by
 def peak_memory_of_text(forward, time, batch_size, units, parameters):
     """Estimated peak memory of a training step of a language model on the CPU, in bytes, in search or training.
 
-    Measured and estimated in GB, second-order search: 64 units, 16 columns 1.18 and 1.20; 300 units, 64 columns 2.26
-    and 2.33. Training, batches of 55 words: 128 units, 16 columns 0.94 and 0.91; 300 units, 64 columns 1.79 and 1.72;
-    850 units, 64 columns 2.82 and 3.02. The logits are most of it, and what the loop over time keeps.
+    Measured and estimated in GB, 10,000 words, second-order search: 64 units, 16 columns 1.19 and 1.13; 300 units, 256
+    columns 6.41 and 6.02. Training, batches of 55 words: 128 units, 16 columns 1.10 and 1.04; 300 units, 64 columns
+    2.07 and 2.04; 850 units, 64 columns 3.11 and 3.56. The logits are most of it, and what the loop over time keeps.
 
     Args:
         forward: function of tokens `(time, batch_size)` and hidden state `(batch_size, units)`, in training mode.
         time: steps of a batch.
     """
     graph = _trace(forward, (time, batch_size), (batch_size, units), dtypes=(tf.int32, tf.float32))
-    return _peak(graph, (2, 3), parameters, 2.1, 0.47, 500e3)
+    return _peak(graph, (2, 3), parameters, 2.1, 0.47, 450e3)
 
 
 def _bytes(node, shape):
