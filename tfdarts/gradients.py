@@ -5,7 +5,6 @@ an entry keeps the whole graph. The decorator here remembers its entries, and `f
 """
 
 import functools
-import itertools
 
 import tensorflow as tf
 from tensorflow.python.framework import ops  # no public name leads to the table
@@ -22,7 +21,7 @@ def custom_gradient(function):
         table = ops.gradient_registry._registry
         before = len(table)
         result = differentiable(*arguments)
-        _entries.extend(itertools.islice(reversed(table), len(table) - before))
+        _entries.extend(list(table)[before:])  # a copy, for another thread may trace meanwhile
         return result
 
     return call
