@@ -25,8 +25,9 @@ def product_with(kernel, training=True):
     every step, which on the CPU, where steps are small and many, takes longer than the product itself.
 
     Args:
-        kernel: `(..., inputs, outputs)`; `x` is `(..., batch, inputs)`, with as many axes ahead.
-        training: whether a gradient is likely to follow. Without, it is a plain product, which may be exported.
+        kernel: `(..., inputs, outputs)`. `x` is `(..., batch, inputs)` with as many leading axes; one of size 1 of the
+            kernel serves all of `x` along that axis.
+        training: whether a gradient is expected; if not, the product is TensorFlow's own, which exported models need.
     """
     if not training:
         return lambda x: tf.matmul(x, kernel)
