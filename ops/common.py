@@ -184,10 +184,11 @@ def batch_norm(x, gain, offset, statistics=(None, None), training=True, share=1.
     """
     mean, variance = statistics
     shared = training and collectives.replicas() > 1
-    small = x.shape.rank == 2 and x.shape.is_fully_defined() and x.shape.num_elements() <= SMALL and on_cpu()
+    vectors, channels = x.shape.rank == 2, x.shape[-1]
+    small = vectors and x.shape.is_fully_defined() and x.shape.num_elements() <= SMALL and on_cpu()
     if not (x.dtype == tf.float64 or shared or small):
         y, *moments = tf.compat.v1.nn.fused_batch_norm(
-            x[:, None, None] if x.shape.rank == 2 else x,
+            tf.reshape(x, [-1, 1, 1, channels]) if vectors else x,
             gain,
             offset,
             mean=mean,
@@ -196,16 +197,16 @@ def batch_norm(x, gain, offset, statistics=(None, None), training=True, share=1.
             is_training=bool(training),
             exponential_avg_factor=share,
         )
-        return tf.ensure_shape(tf.reshape(y, tf.shape(x)), x.shape) if x.shape.rank == 2 else y, *moments
+        return tf.reshape(y, [-1, channels]) if vectors else y, *moments
     axes = list(range(x.shape.rank - 1))
     new_mean, new_variance = mean, variance
     dtype, x = x.dtype, tf.cast(x, exact_type(x.dtype))
     if training:
         if shared:
             mean, variance, count = collectives.moments(x, axes)
-            mean, variance = (tf.reshape(y, [x.shape[-1]]) for y in (mean, variance))
+            mean, variance = (tf.reshape(y, [channels]) for y in (mean, variance))
         else:
-            count = tf.cast(tf.size(x) / x.shape[-1], x.dtype)
+            count = tf.cast(tf.size(x) / channels, x.dtype)
             # Not tf.nn.moments: it stops the gradient at the mean, so that second derivatives come out wrong.
             mean = tf.reduce_mean(x, axes)
             variance = tf.reduce_mean(tf.square(x - mean), axes)

@@ -28,7 +28,11 @@ def custom_gradient(function):
 
 
 def forget():
-    """Lets go of the graphs of all calls so far; their gradients cannot be taken any more, unless they were before."""
+    """Lets go of the graphs of all calls so far.
+
+    What was traced together with its gradient still runs. A function that was traced without one must be traced anew
+    before it can be differentiated.
+    """
     for name in _entries:
         ops.gradient_registry._registry.pop(name, None)
     _entries.clear()
